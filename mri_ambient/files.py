@@ -1,0 +1,46 @@
+"""Files that are whole or absent: written under a temporary name beside the target, then renamed."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mri_ambient.errors import UserError
+
+PARTIAL = ".partial"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in ``path``'s folder; on success it becomes ``path``, on failure it is removed.
+
+    Raises UserError if the folder can't be made or written.
+    """
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    writable_folder(path.parent)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_folder(folder: Path) -> Path:
+    """Make the folder if need be. Raises UserError if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{secrets.token_hex(4)}{PARTIAL}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{folder}: can't write there ({error.strerror}); choose another folder with --out or change its permissions"
+        ) from error
+    return folder
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raises UserError if ``path`` exists and ``force`` was not asked for."""
+    if path.exists() and not force:
+        raise UserError(f"{path}: already exists; pass --force to replace it, or --out to write elsewhere")

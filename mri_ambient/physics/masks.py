@@ -1,0 +1,112 @@
+"""Line masks with an exact number of lines, their further removal, and how likely a line is to be measured.
+
+The autocalibration lines (ACS) in the centre are always kept. The other lines are chosen among the *acquired* columns
+(zero-padded phase encodes are never chosen); accel R means floor(acquired / R) lines in all.
+"""
+
+import hashlib
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+LineMask = Bool[Tensor, " x"]
+KINDS = ("random", "equispaced")
+
+
+def mask_seed(volume: str, slice_index: int, accel: float, kind: str) -> int:
+    """A seed that is the same in every process and on every machine."""
+    name = f"{volume}|{slice_index}|{float(accel):g}|{kind}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+
+
+def acs_mask(columns: int, width: int) -> LineMask:
+    """The ``width`` central lines of ``columns``, around DC at columns // 2."""
+    if not 0 <= width <= columns:
+        raise ValueError(f"{width} ACS lines do not fit in {columns} columns")
+    start = columns // 2 - width // 2
+    mask = torch.zeros(columns, dtype=torch.bool)
+    mask[start : start + width] = True
+    return mask
+
+
+def line_count(acquired: int, accel: float) -> int:
+    """How many of ``acquired`` lines an acceleration keeps, ACS included."""
+    return int(acquired / accel + 1e-9)
+
+
+def realised_accel(mask: LineMask, acquired: LineMask) -> float:
+    """Acquired lines per measured line."""
+    return acquired.sum().item() / mask.sum().item()
+
+
+def line_mask(kind: str, accel: float, acs: int, acquired: LineMask, generator: Generator) -> LineMask:
+    """Draw a mask of exactly ``line_count`` lines out of ``acquired``.
+
+    random: outer lines uniformly without replacement (Aali et al., 2024). equispaced: one outer line every
+    (outer / wanted) lines, from a random offset. Raises ValueError if R asks for fewer lines than the ACS has.
+    """
+    centre = acs_mask(len(acquired), acs)
+    outer = (acquired & ~centre).nonzero().squeeze(1)
+    if accel < 1:
+        raise ValueError(f"acceleration {accel:g} is below 1")
+    wanted = line_count(int(acquired.sum()), accel) - acs
+    if wanted < 0:
+        raise ValueError(
+            f"R={accel:g} leaves {wanted + acs} of {int(acquired.sum())} lines, fewer than the {acs} ACS lines"
+        )
+    wanted = min(wanted, len(outer))
+    if kind == "random":
+        chosen = outer[torch.randperm(len(outer), generator=generator)[:wanted]]
+    elif kind == "equispaced":
+        offset = torch.rand(1, generator=generator, dtype=torch.float64)
+        chosen = outer[_equispaced(len(outer), wanted, offset)[0]]
+    else:
+        raise ValueError(f"mask kind {kind!r} is not one of {', '.join(KINDS)}")
+    mask = centre & acquired
+    mask[chosen] = True
+    return mask
+
+
+def _equispaced(outer: int, wanted: int, offsets: Float[Tensor, " n"]) -> Tensor:
+    """Indices [n, wanted] into the outer lines for offsets in [0, 1)."""
+    spacing = outer / max(wanted, 1)
+    steps = torch.arange(wanted, dtype=torch.float64) + offsets[:, None]
+    return (steps * spacing).long().clamp_max(outer - 1)
+
+
+def remove_lines(mask: LineMask, acs: int, removed: int, generator: Generator) -> LineMask:
+    """M~: the mask less ``removed`` of its outer lines, uniformly drawn; the ACS stays (Ambient Diffusion's A~)."""
+    outer = (mask & ~acs_mask(len(mask), acs)).nonzero().squeeze(1)
+    dropped = outer[torch.randperm(len(outer), generator=generator)[:removed]]
+    further = mask.clone()
+    further[dropped] = False
+    return further
+
+
+def measured_probability(
+    kind: str, further: LineMask, acs: int, lines: int, acquired: LineMask
+) -> Float[Tensor, " x"]:
+    """q = P(line in M | M~) for a mask M of ``lines`` lines and its further removal M~.
+
+    1 on the lines of M~. Elsewhere, for `random` masks, removed / (candidates): every line that M~ lacks is equally
+    likely to have been one of the removed ones (Millard & Chiew, IEEE TCI 9:707, 2023, for a fixed count). For
+    `equispaced` masks, the share of the offsets that agree with M~ whose mask has the line: many lines have q = 0.
+    """
+    q = further.double()
+    centre = acs_mask(len(further), acs)
+    candidates = acquired & ~further
+    if kind == "random":
+        q[candidates] = (lines - int(further.sum())) / max(int(candidates.sum()), 1)
+        return q.float()
+    outer = (acquired & ~centre).nonzero().squeeze(1)
+    wanted = lines - int((centre & acquired).sum())
+    # The mask is constant between the offsets at which one of its lines moves by one: take each interval's middle.
+    edges = torch.arange(len(outer) + 1, dtype=torch.float64) * wanted / len(outer) % 1
+    edges = torch.cat([edges, edges.new_tensor([0.0, 1.0])]).unique()
+    masks = torch.zeros(len(edges) - 1, len(outer), dtype=torch.bool)
+    masks.scatter_(1, _equispaced(len(outer), wanted, (edges[1:] + edges[:-1]) / 2), True)
+    agreeing = (masks | ~further[outer]).all(1)
+    share = torch.diff(edges) * agreeing
+    q[outer] = (share @ masks.double()) / share.sum().clamp_min(1e-12)
+    return q.float()

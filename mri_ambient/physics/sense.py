@@ -1,0 +1,53 @@
+"""The forward model A = M F S: coil sensitivities, Fourier transform, sampling mask."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Complex
+from torch import Tensor
+
+from mri_ambient.physics.fourier import fft2c, ifft2c
+
+
+@dataclass(frozen=True)
+class Sense:
+    """Multi-coil Cartesian sampling (Pruessmann et al., MRM 42:952, 1999).
+
+    maps: complex sensitivities S with sum_c |S_c|^2 = 1 on their support and 0 outside.
+    mask: True where k-space is measured; a line mask ``[x]``, or ``[*batch, y or 1, x]``.
+    """
+
+    maps: Complex[Tensor, "*batch coil y x"]
+    mask: Bool[Tensor, "*shape"]
+
+    def __call__(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch coil y x"]:
+        """A x: the measured k-space of every coil, 0 where nothing is measured."""
+        return self.keep(fft2c(self.maps * image.unsqueeze(-3)))
+
+    def adjoint(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch y x"]:
+        """A^H k: the coil-combined image of the measured entries of ``kspace``."""
+        return (self.maps.conj() * ifft2c(self.keep(kspace))).sum(-3)
+
+    def normal(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
+        """A^H A x."""
+        return self.adjoint(self(image))
+
+    def keep(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
+        """M k: what is not measured becomes 0, even where it was NaN."""
+        mask = self.mask.unsqueeze(-2) if self.mask.ndim == 1 else self.mask
+        return torch.where(mask.unsqueeze(-3), kspace, 0)
+
+    def seeing(self, mask: Bool[Tensor, "*shape"]) -> "Sense":
+        """The same coils behind another mask."""
+        return replace(self, mask=mask)
+
+    @property
+    def support(self) -> Bool[Tensor, "*batch y x"]:
+        """Where any coil sees the object."""
+        return (self.maps.abs() > 0).any(-3)
+
+
+def whole_image(like: Complex[Tensor, "*batch y x"]) -> Sense:
+    """One coil of sensitivity 1 and every line measured: the forward model under which all of the image is seen."""
+    maps = torch.ones_like(like).unsqueeze(-3)
+    return Sense(maps, torch.ones(like.shape[-1], dtype=torch.bool, device=like.device))

@@ -1,0 +1,50 @@
+"""Conjugate gradients for a batch of images at once."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Complex, Shaped
+from torch import Tensor
+
+from mri_ambient.physics.sense import Sense
+
+Image = Complex[Tensor, "*batch y x"]
+
+
+def conjugate_gradient(
+    operator: Callable[[Tensor], Tensor], rhs: Image, start: Image, iterations: int
+) -> Image:
+    """Solve ``operator(z) = rhs`` for a Hermitian positive definite operator; each image has its own step sizes.
+
+    A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved.
+    """
+    tiny = torch.finfo(rhs.dtype).tiny
+    solution, residual = start, rhs - operator(start)
+    direction, energy = residual, _energy(residual)
+    for _ in range(iterations):
+        image = operator(direction)
+        step = energy / (direction.conj() * image).real.sum((-2, -1), keepdim=True).clamp_min(tiny)
+        solution = solution + step * direction
+        residual = residual - step * image
+        previous, energy = energy, _energy(residual)
+        direction = residual + energy / previous.clamp_min(tiny) * direction
+    return solution
+
+
+def data_consistency(
+    sense: Sense,
+    kspace: Complex[Tensor, "*batch coil y x"],
+    anchor: Image,
+    weight: float | Shaped[Tensor, "..."],
+    iterations: int,
+) -> Image:
+    """argmin_z ||A z - k||^2 + weight ||z - anchor||^2, started from the anchor.
+
+    ``weight`` is one number, or one an image (``[*batch, 1, 1]``). An anchor of 0 gives Tikhonov-regularised CG-SENSE.
+    """
+    rhs = sense.adjoint(kspace) + weight * anchor
+    return conjugate_gradient(lambda z: sense.normal(z) + weight * z, rhs, anchor, iterations)
+
+
+def _energy(image: Image) -> Tensor:
+    return image.abs().square().sum((-2, -1), keepdim=True)

@@ -1,0 +1,89 @@
+"""A prior in a folder: ``prior.safetensors`` and its card ``prior.json``. Never a pickle: nothing in it is executed."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from mri_ambient import __version__
+from mri_ambient.errors import UserError
+from mri_ambient.files import atomic_write
+from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser
+
+WEIGHTS, CARD = "prior.safetensors", "prior.json"
+
+
+class Card(BaseModel):
+    """What a prior is and how it was made.
+
+    kind: `masked` estimates E[x | the lines it is shown]; `image` is a prior of whole images, for any mask.
+    pixel_mm: the (y, x) pixel it was trained at, None if the scans didn't say.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["masked", "image"]
+    architecture: Architecture
+    matrix: tuple[int, int]
+    pixel_mm: tuple[float, float] | None
+    images_seen: int
+    training: dict[str, Any]
+    data: str
+    licence: str = "Apache-2.0"
+    weights_sha256: str = ""
+    version: str = __version__
+
+
+class Prior:
+    """A denoiser ready to be called, and its card."""
+
+    def __init__(self, denoiser: Denoiser, card: Card, path: Path):
+        self.denoiser = denoiser.eval().requires_grad_(False)
+        self.card = card
+        self.path = path
+
+
+def save_prior(folder: Path, denoiser: nn.Module, card: Card) -> Card:
+    """Write weights, then the card that carries their hash; returns that card."""
+    weights = save({name: value.contiguous() for name, value in denoiser.state_dict().items()})
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    with atomic_write(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(weights)
+    with atomic_write(folder / CARD) as temporary:
+        temporary.write_text(card.model_dump_json(indent=2) + "\n")
+    return card
+
+
+def read_card(folder: Path) -> Card:
+    """Raises UserError if the folder holds no valid card."""
+    path = folder / CARD
+    try:
+        return Card.model_validate_json(path.read_text())
+    except OSError as error:
+        raise UserError(f"{folder}: holds no {CARD}; give a prior's folder, made with `mri-ambient train`") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(f"{path}: is not a prior's card ({where}: {first['msg']}); restore it or train again") from error
+
+
+def load_prior(folder: Path) -> Prior:
+    """Raises UserError if a file is missing or the weights are not those of the card."""
+    card = read_card(folder)
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: is missing; restore the weights beside their {CARD}") from error
+    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+        raise UserError(f"{path}: is not the file its card describes (hash differs); restore both from one prior")
+    denoiser = build_denoiser(card.architecture)
+    try:
+        denoiser.load_state_dict(load(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path}: does not fit the architecture of its card; restore both from one prior") from error
+    return Prior(denoiser, card, folder)

@@ -1,0 +1,141 @@
+"""The two denoisers behind one call ``D(kspace, maps, mask, sigma) -> image``.
+
+The noisy image is x + sigma z, z with unit variance in its real and in its imaginary part; ``kspace`` is A (x + sigma z)
+for the operator A of ``maps`` and ``mask``. Complex numbers become two real channels only inside this file; the Fourier
+transforms and the conjugate gradients stay in float32, the U-Nets may run in bfloat16 (``autocast``).
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from mri_ambient.physics.sense import Sense
+from mri_ambient.physics.solvers import data_consistency
+from mri_ambient.priors.unet import UNet
+
+
+class Architecture(BaseModel):
+    """What is needed to build a denoiser; stored in the prior's card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    denoiser: Literal["unrolled", "unet"] = "unrolled"
+    widths: tuple[int, ...] = (32, 64, 96)
+    sigma_data: float = 0.3
+    rounds: int = 2
+    iterations: int = 6
+
+
+class Denoiser(nn.Module):
+    """What both have in common: the call, and the U-Nets' precision."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.architecture = architecture
+        self.bfloat16 = fast_bfloat16()
+
+    def forward(
+        self,
+        kspace: Complex[Tensor, "batch coil y x"],
+        maps: Complex[Tensor, "batch coil y x"],
+        mask: Bool[Tensor, "#batch #y x"],
+        sigma: Float[Tensor, " batch"],
+    ) -> Complex[Tensor, "batch y x"]:
+        """The estimate of E[x | kspace, mask, sigma], 0 where no coil sees."""
+        sense = Sense(maps, mask)
+        return torch.where(sense.support, self.estimate(sense, kspace, sigma), 0)
+
+    def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def run(self, unet: UNet, images: Tensor, conditions: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return unet(images, conditions).float()
+
+
+class UNetDenoiser(Denoiser):
+    """The published shape (Aali et al., 2024): the adjoint image and the mask in, EDM preconditioning around a U-Net.
+
+    D = c_skip u + c_out U(c_in u, mask; ln(sigma)/4), u = A^H kspace (Karras et al., 2022, table 1). Where everything is
+    measured, u is the whole noisy image and this is an ordinary EDM denoiser.
+    """
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture)
+        self.unet = UNet(3, 2, architecture.widths, conditions=1)
+
+    def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
+        adjoint = sense.adjoint(kspace)
+        skip, out, scale = preconditioning(sigma[:, None, None], self.architecture.sigma_data)
+        mask = sense.mask.expand(adjoint.shape).float().unsqueeze(1)
+        images = torch.cat([to_channels(scale * adjoint), mask], 1)
+        return skip * adjoint + out * to_complex(self.run(self.unet, images, sigma.log()[:, None] / 4))
+
+
+class UnrolledDenoiser(Denoiser):
+    """Data consistency inside the denoiser, in the manner of MoDL (Aggarwal et al., IEEE TMI 38:394, 2019).
+
+    z_0 = argmin_z ||A z - k||^2 + lambda_0 ||z||^2, then in each round k
+    r_k = z_k + U_k(z_k, A^H k),  z_{k+1} = argmin_z ||A z - k||^2 + lambda_k ||z - r_k||^2;  the last r is the answer.
+    lambda_k = softplus(a_k) sigma^2 / tau_k^2 + a floor: noise over the variance of what the anchor gets wrong, a learned.
+    """
+
+    FLOORS = (1e-3, 5e-3)
+    SHARES = (1.0, 0.1)  # of the data's variance that the anchors 0 and r_k leave unexplained
+
+    def __init__(self, architecture: Architecture):
+        super().__init__(architecture)
+        self.unets = nn.ModuleList(
+            UNet(4, 2, architecture.widths, conditions=2) for _ in range(architecture.rounds)
+        )
+        self.strength = nn.Parameter(torch.full((architecture.rounds,), 0.54))  # softplus(0.54) = 1
+
+    def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
+        sigma_data = self.architecture.sigma_data
+        adjoint = sense.adjoint(kspace)
+        density = sense.mask.expand(adjoint.shape).float().mean((-2, -1))
+        conditions = torch.stack([sigma.log() / 4, density], 1)
+        scaled_adjoint = to_channels(adjoint / (sigma_data + sigma[:, None, None]))
+        anchor = torch.zeros_like(adjoint)
+        for k, unet in enumerate(self.unets):
+            share, floor = self.SHARES[min(k, 1)], self.FLOORS[min(k, 1)]
+            weight = nn.functional.softplus(self.strength[k]) * sigma**2 / (share * sigma_data**2) + floor
+            solution = data_consistency(
+                sense, kspace, anchor, weight[:, None, None], self.architecture.iterations
+            )
+            images = torch.cat([to_channels(solution / sigma_data), scaled_adjoint], 1)
+            anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions))
+        return anchor
+
+
+DENOISERS: dict[str, type[Denoiser]] = {"unrolled": UnrolledDenoiser, "unet": UNetDenoiser}
+
+
+def build_denoiser(architecture: Architecture) -> Denoiser:
+    """An untrained denoiser, its weights drawn from torch's global generator, in channels_last."""
+    denoiser = DENOISERS[architecture.denoiser](architecture)
+    return denoiser.to(memory_format=torch.channels_last)
+
+
+def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
+    """c_skip, c_out, c_in of EDM (Karras et al., 2022, table 1)."""
+    total = sigma**2 + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt()
+
+
+def fast_bfloat16() -> bool:
+    """Whether bfloat16 convolutions are faster than float32 here: CPUs with AVX512-bf16 or AMX, and GPUs since Ampere."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def to_channels(image: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch 2 y x"]:
+    return torch.view_as_real(image).movedim(-1, 1)
+
+
+def to_complex(channels: Float[Tensor, "batch 2 y x"]) -> Complex[Tensor, "batch y x"]:
+    return torch.view_as_complex(channels.movedim(1, -1).contiguous())

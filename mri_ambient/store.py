@@ -1,0 +1,99 @@
+"""The prepared volume and its file: one writer, one reader.
+
+Layout (HDF5, one file a scan; contract): ``kspace`` complex64 [slice, coil, y, x], normalised, 0 where nothing was measured;
+``mask`` bool [slice, y or 1, x], what was measured; ``acquired`` bool [x], the columns that are not zero padding;
+``sens_maps`` complex64 [slice, coil, y, x]; ``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
+attributes: provenance. Chunked by slice.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from mri_ambient.errors import UserError
+from mri_ambient.files import atomic_write
+
+FORMAT = "mri-ambient prepared volume 1"
+
+
+@dataclass(frozen=True)
+class PreparedVolume:
+    """A scan ready for training or reconstruction; k-space times ``scale`` is in the file's own units.
+
+    noise_std is the standard deviation of the real (and of the imaginary) part of the noise of one k-space sample, in
+    normalised units; by orthonormality also that of a coil image's pixel.
+    """
+
+    name: str
+    kspace: Complex[Tensor, "slice coil y x"]
+    mask: Bool[Tensor, "slice #y x"]
+    acquired: Bool[Tensor, " x"]
+    sens_maps: Complex[Tensor, "slice coil y x"]
+    scale: Float[Tensor, " slice"]
+    noise_std: Float[Tensor, " slice"]
+    acs: tuple[int, int]
+    provenance: dict[str, Any]
+
+    @property
+    def fully_sampled(self) -> bool:
+        """Whether every acquired column of every slice is measured."""
+        return bool((self.mask | ~self.acquired).all())
+
+    @property
+    def accel(self) -> float:
+        """The realised acceleration: acquired samples per measured sample, over all slices."""
+        rows = self.kspace.shape[-2]
+        measured = self.mask.expand(-1, rows, -1).sum().item()
+        return self.acquired.sum().item() * rows * len(self.mask) / measured
+
+
+def write_volume(path: Path, volume: PreparedVolume) -> None:
+    """Write atomically: a killed run leaves no half file."""
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["provenance"] = json.dumps(volume.provenance)
+        for key in ("kspace", "sens_maps"):
+            array = getattr(volume, key).numpy()
+            file.create_dataset(key, data=array, chunks=(1, *array.shape[1:]))
+        for key in ("mask", "acquired", "scale", "noise_std"):
+            file[key] = getattr(volume, key).numpy()
+        file["acs"] = np.array(volume.acs)
+
+
+def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
+    """Read all or some slices. Raises UserError if the file is not a prepared volume."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise UserError(
+                    f"{path}: is not a prepared volume of this version; make one with `mri-ambient prep`"
+                )
+            arrays = {
+                key: torch.from_numpy(np.asarray(file[key][slices]))
+                for key in ("kspace", "mask", "sens_maps", "scale", "noise_std")
+            }
+            return PreparedVolume(
+                name=path.stem,
+                acquired=torch.from_numpy(file["acquired"][:]),
+                acs=(int(file["acs"][0]), int(file["acs"][1])),
+                provenance=json.loads(file.attrs["provenance"]),
+                **arrays,
+            )
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: can't be read as a prepared volume ({error}); prepare the scan again") from error
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """The provenance of a prepared file, or None if it is absent or not a whole prepared volume."""
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(file.attrs["provenance"]) if file.attrs.get("format") == FORMAT else None
+    except (OSError, KeyError, ValueError):
+        return None

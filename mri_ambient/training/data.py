@@ -1,0 +1,162 @@
+"""Batches for training. Each slice keeps one measured mask M for ever; unmeasured samples are dropped as they are read."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import h5py
+import torch
+from jaxtyping import Bool, Complex
+from torch import Generator, Tensor
+
+from mri_ambient.errors import UserError
+from mri_ambient.physics.fourier import fft2c, fftc, ifftc
+from mri_ambient.physics.masks import line_mask, mask_seed
+from mri_ambient.physics.sense import whole_image
+from mri_ambient.store import PreparedVolume, read_volume
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Measured k-space (0 elsewhere), the maps, the mask M of what was measured, and where M could have had lines."""
+
+    kspace: Complex[Tensor, "batch coil y x"]
+    maps: Complex[Tensor, "batch coil y x"]
+    mask: Bool[Tensor, "batch 1 x"]
+    acquired: Bool[Tensor, "batch x"]
+    acs: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def turned(self, generator: Generator) -> "Batch":
+        """Each slice times one random phase: a scan's phase is known only up to a constant."""
+        angle = 2 * torch.pi * torch.rand(len(self.kspace), 1, 1, 1, generator=generator)
+        return self._with(self.kspace * torch.exp(1j * angle), self.maps)
+
+    def strip(self, axis: int, size: int, generator: Generator) -> "Batch":
+        """A random part of the field of view along an ``axis`` that is fully sampled.
+
+        The Fourier transform over a fully sampled axis commutes with the mask, so the strip is a scan of its own, measured
+        by the same lines: no approximation.
+        """
+        length = self.kspace.shape[axis]
+        start = int(torch.randint(length - size + 1, (1,), generator=generator))
+        hybrid = ifftc(self.kspace, (axis,)).narrow(axis, start, size)
+        return self._with(fftc(hybrid, (axis,)), self.maps.narrow(axis, start, size))
+
+    def _with(self, kspace: Tensor, maps: Tensor) -> "Batch":
+        columns = slice(None) if kspace.shape[-1] == self.mask.shape[-1] else slice(kspace.shape[-1])
+        mask, acquired = self.mask[..., columns], self.acquired[:, columns]
+        return Batch(kspace, maps, mask, acquired, self.acs, self.names)
+
+
+class Slices(Protocol):
+    """What the loop trains on."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, size: int, generator: Generator) -> Batch:
+        """``size`` random slices of one shape."""
+        ...
+
+
+class MeasuredSlices:
+    """The slices of prepared volumes, each behind its own mask M.
+
+    A volume that is undersampled keeps its mask. Of a fully sampled one, each slice gets one mask for ever, drawn from a
+    seed that depends on (volume, slice, R, kind) alone; with several ``accels`` each slice belongs to one of them.
+    ``accels`` of (1,) gives everything that was measured. Raises UserError if there is nothing to train on.
+    """
+
+    def __init__(self, folder: Path, accels: Sequence[float], kind: str):
+        self.accels, self.kind = tuple(accels), kind
+        self.paths = sorted(folder.glob("*.h5")) if folder.is_dir() else []
+        if not self.paths:
+            raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
+        self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)
+        for path in self.paths:
+            with h5py.File(path) as file:
+                if "kspace" not in file or "sens_maps" not in file:
+                    raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`")
+                slices, *shape = file["kspace"].shape
+                if file["mask"].shape[1] != 1:
+                    raise UserError(
+                        f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
+                    )
+            self.groups[tuple(shape)] += [(path, i) for i in range(slices)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups.values()))
+
+    def batch(self, size: int, generator: Generator) -> Batch:
+        chosen = torch.randint(len(self), (1,), generator=generator)
+        for group in self.groups.values():
+            if chosen < len(group):
+                break
+            chosen -= len(group)
+        picks = torch.randint(len(group), (size,), generator=generator)
+        return stack([self.slice(*group[i]) for i in picks.tolist()])
+
+    def slice(self, path: Path, index: int) -> Batch:
+        """One slice as a batch of one."""
+        volume = read_volume(path, slice(index, index + 1))
+        mask = self.mask_of(volume, index)
+        kspace = torch.where(mask, volume.kspace, 0)
+        name = f"{path} slice {index}"
+        return Batch(
+            kspace, volume.sens_maps, mask.view(1, 1, -1), volume.acquired[None], (volume.acs[1],), (name,)
+        )
+
+    def mask_of(self, volume: PreparedVolume, index: int) -> Bool[Tensor, " x"]:
+        """M of slice ``index``, the only slice in ``volume``."""
+        own = volume.mask[0, 0]
+        if not volume.fully_sampled:
+            return own
+        choice = mask_seed(volume.name, index, 0, "which acceleration") % len(self.accels)
+        accel = self.accels[choice]
+        if accel == 1:
+            return own
+        generator = torch.Generator().manual_seed(mask_seed(volume.name, index, accel, self.kind))
+        try:
+            return line_mask(self.kind, accel, volume.acs[1], volume.acquired, generator)
+        except ValueError as error:
+            raise UserError(f"{volume.name}: {error}; ask for a smaller --accel") from error
+
+
+class WholeImages:
+    """Complex images, each seen whole: what an ordinary (`image`) prior is trained on."""
+
+    def __init__(self, folder: Path):
+        self.paths = sorted(folder.glob("*.h5"))
+        if not self.paths:
+            raise UserError(f"{folder}: holds no images; reconstruct the training scans first")
+        self.groups: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for path in self.paths:
+            with h5py.File(path) as file:
+                images = torch.from_numpy(file["image"][:])
+            self.groups[tuple(images.shape[1:])] += list(images)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups.values()))
+
+    def batch(self, size: int, generator: Generator) -> Batch:
+        chosen = torch.randint(len(self), (1,), generator=generator)
+        for group in self.groups.values():
+            if chosen < len(group):
+                break
+            chosen -= len(group)
+        picks = torch.randint(len(group), (size,), generator=generator).tolist()
+        images = torch.stack([group[i] for i in picks])
+        sense = whole_image(images)
+        mask = sense.mask.expand(size, 1, -1)
+        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], (0,) * size, tuple(map(str, picks)))
+
+
+def stack(slices: Sequence[Batch]) -> Batch:
+    """Slices of one shape as one batch."""
+    return Batch(
+        *(torch.cat([getattr(s, key) for s in slices]) for key in ("kspace", "maps", "mask", "acquired")),
+        acs=tuple(s.acs[0] for s in slices),
+        names=tuple(s.names[0] for s in slices),
+    )

@@ -1,0 +1,147 @@
+"""A whole run: an ambient (`masked`) prior from the measured lines, then laps of `image` priors on reconstructions.
+
+runs/NAME/            prior.json, prior.safetensors, checkpoint, run.json, tensorboard/
+runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mri_ambient.console import stderr, track
+from mri_ambient.errors import UserError
+from mri_ambient.files import atomic_write, writable_folder
+from mri_ambient.priors.card import WEIGHTS, Card, Prior, load_prior, save_prior
+from mri_ambient.priors.denoisers import Denoiser
+from mri_ambient.store import read_volume
+from mri_ambient.training.config import TrainConfig
+from mri_ambient.training.data import MeasuredSlices, WholeImages, stack
+from mri_ambient.training.loop import train
+
+RUN = "run.json"
+E_STEP_BATCH = 16
+
+
+class RunConfig(BaseModel):
+    """The ambient stage, and the settings of each lap's stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    ambient: TrainConfig
+    laps: tuple[TrainConfig, ...] = ()
+
+
+def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:
+    """Train every stage; a stage that is finished is not repeated. Returns the last stage's prior.
+
+    Raises UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than ``config``.
+    """
+    data = MeasuredSlices(config.data, dataset_accels(config.ambient), config.ambient.mask)
+    claim(folder, config, resume)
+    prior = _stage(config.data, config.ambient, folder, "masked", data, init, "ambient")
+    for number, lap in enumerate(config.laps, 1):
+        lap_folder = folder / f"lap{number}"
+        reconstruct_training_scans(prior, data, lap_folder / "images")
+        warm = prior if prior.card.architecture == lap.architecture else None
+        images = WholeImages(lap_folder / "images")
+        prior = _stage(config.data, lap, lap_folder, "image", images, warm, f"lap {number}")
+    return prior
+
+
+def dataset_accels(config: TrainConfig) -> tuple[float, ...]:
+    """A supervised run reads everything and hides lines afterwards; the others never read what M lacks."""
+    return (1.0,) if config.loss == "supervised" else config.accel
+
+
+def claim(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Make the run's folder and its run.json, or check that the run there is this one."""
+    path = folder / RUN
+    if path.exists():
+        if not resume:
+            raise UserError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
+        try:
+            same = RunConfig.model_validate_json(path.read_text()) == config
+        except ValidationError:
+            same = False
+        if not same:
+            raise UserError(f"{path}: describes a run with other settings; resume with those, or choose another --out")
+    else:
+        writable_folder(folder)
+        with atomic_write(path) as temporary:
+            temporary.write_text(config.model_dump_json(indent=2) + "\n")
+
+
+def reconstruct_training_scans(prior: Prior, data: MeasuredSlices, out: Path) -> None:
+    """The E-step of a lap: each training slice from its own measured lines, E[x | y, M], by one call of the denoiser.
+
+    The measurement's own noise is the only noise, so sigma is its level. A finished file is not repeated.
+    """
+    writable_folder(out)
+    for path in track(data.paths, "reconstructing the training scans", len(data.paths)):
+        target = out / path.name
+        if target.exists():
+            continue
+        levels = read_volume(path).noise_std
+        batches = torch.arange(len(levels)).split(E_STEP_BATCH)
+        images = [_denoised(prior, data, path, indices, levels) for indices in batches]
+        with atomic_write(target) as temporary, h5py.File(temporary, "w") as file:
+            file["image"] = np.concatenate(images)
+
+
+SMALLEST_SIGMA = 0.01
+
+
+@torch.no_grad()
+def _denoised(
+    prior: Prior, data: MeasuredSlices, path: Path, indices: torch.Tensor, levels: torch.Tensor
+) -> np.ndarray:
+    batch = stack([data.slice(path, i) for i in indices.tolist()])
+    sigma = levels[indices].clamp_min(SMALLEST_SIGMA)
+    return prior.denoiser(batch.kspace, batch.maps, batch.mask, sigma).numpy()
+
+
+def _stage(
+    source: Path, config: TrainConfig, folder: Path, kind: str, data, init: Prior | None, description: str
+) -> Prior:
+    example = data.batch(1, torch.Generator().manual_seed(0))
+    matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
+    pixel, described = describe(source)
+
+    def save(denoiser: Denoiser, seen: int) -> None:
+        card = Card(
+            kind=kind,
+            architecture=config.architecture,
+            matrix=matrix,
+            pixel_mm=pixel,
+            images_seen=seen,
+            training=config.model_dump(mode="json"),
+            data=f"{len(data)} slices; {described}",
+        )
+        save_prior(folder, denoiser, card)
+
+    if _finished(folder, config):
+        stderr.print(f"{description}: finished already")
+    else:
+        train(data, config, folder, save, init.denoiser if init else None, description)
+    return load_prior(folder)
+
+
+def _finished(folder: Path, config: TrainConfig) -> bool:
+    return (folder / WEIGHTS).exists() and load_prior(folder).card.images_seen >= config.images
+
+
+def describe(folder: Path) -> tuple[tuple[float, float] | None, str]:
+    """Pixel size in mm, if every volume has the same, and one line about the data for the card."""
+    pixels, kinds = set(), set()
+    paths = sorted(folder.glob("*.h5"))
+    for path in paths:
+        volume = read_volume(path, slice(0, 1))
+        fov = volume.provenance["field_of_view_mm"]
+        shape = volume.kspace.shape[-2:]
+        pixels.add(tuple(round(f / n, 3) for f, n in zip(fov, shape, strict=True)) if fov else None)
+        kinds.add("simulated" if volume.provenance["simulated"] else "raw")
+    return pixels.pop() if len(pixels) == 1 else None, f"{len(paths)} {' and '.join(sorted(kinds))} scans"

@@ -1,0 +1,1 @@
+"""One inverse problem, and the methods that solve it: classical, posterior sampling, one call of a denoiser."""

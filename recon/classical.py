@@ -1,0 +1,43 @@
+"""Reconstruction without learning: zero-filled, CG-SENSE, L1-wavelet (sigpy)."""
+
+import contextlib
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from mri_ambient.physics.solvers import data_consistency
+from recon.problem import Problem
+
+Image = Complex[Tensor, "y x"]
+
+
+def zero_filled(problem: Problem) -> Image:
+    """A^H y: what was not measured counts as 0."""
+    return problem.sense.adjoint(problem.kspace)
+
+
+def cg_sense(problem: Problem, regularisation: float = 1e-2, iterations: int = 30) -> Image:
+    """argmin_x ||A x - y||^2 + regularisation ||x||^2 (Pruessmann et al., MRM 46:638, 2001)."""
+    start = torch.zeros_like(problem.kspace[0])
+    return data_consistency(problem.sense, problem.kspace, start, regularisation, iterations)
+
+
+def l1_wavelet(problem: Problem, regularisation: float = 3e-3, iterations: int = 100) -> Image:
+    """argmin_x 1/2 ||A x - y||^2 + regularisation ||W x||_1, W Daubechies-4 (Lustig et al., MRM 58:1182, 2007).
+
+    FISTA by ``sigpy.mri.app.L1WaveletRecon``; the mask is given explicitly, never guessed from zeros.
+    """
+    from sigpy.mri.app import L1WaveletRecon
+
+    mask = problem.sense.mask.expand(problem.matrix).float().numpy()
+    app = L1WaveletRecon(
+        problem.kspace.numpy(),
+        problem.sense.maps.numpy(),
+        regularisation,
+        weights=mask,
+        max_iter=iterations,
+        show_pbar=False,
+    )
+    with contextlib.redirect_stdout(None):
+        return torch.from_numpy(app.run()).to(problem.kspace.dtype)

@@ -1,0 +1,117 @@
+"""A prepared volume and a method -> a reconstruction in the scan's own units and matrix."""
+
+import time
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Generator, Tensor
+
+from mri_ambient.console import track
+from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import mask_seed
+from mri_ambient.physics.resolution import resize_image
+from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.card import Card, Prior
+from mri_ambient.store import PreparedVolume
+from recon.methods import METHODS
+from recon.problem import Problem, project, slice_problem
+
+PROJECTION_SPREAD = 0.05  # how far a learned image may be from the truth, of its brightness
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """K images a slice, in the units of the file's k-space; K = 1 for methods without spread.
+
+    measured_residual: of the mean, per slice, the root mean square misfit on the measured samples over the noise level.
+    matrix: the matrix at which the prior worked.
+    """
+
+    method: str
+    samples: Complex[Tensor, "slice k y x"]
+    measured_residual: Float[Tensor, " slice"]
+    seconds: float
+    matrix: tuple[int, int]
+    seed: int
+    prior: Card | None
+
+    @property
+    def mean(self) -> Complex[Tensor, "slice y x"]:
+        return self.samples.mean(1)
+
+    @property
+    def std(self) -> Float[Tensor, "slice y x"]:
+        """sqrt of the mean |sample - mean|^2 (with K - 1), 0 where K = 1."""
+        count = self.samples.shape[1]
+        squares = (self.samples - self.mean[:, None]).abs().square().sum(1)
+        return (squares / max(count - 1, 1)).sqrt()
+
+
+def reconstruct(
+    volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int
+) -> Reconstruction:
+    """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
+
+    Raises UserError if the method needs another kind of prior.
+    """
+    chosen = METHODS[method]
+    if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
+        kind = "no prior" if prior is None else f"a prior of kind `{prior.card.kind}`"
+        raise UserError(f"{method}: needs a prior of kind {' or '.join(chosen.kinds)} and got {kind}; pass --prior")
+    start = time.perf_counter()
+    matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else volume.kspace.shape[-2:]
+    images, residuals = [], []
+    for index in track(range(len(volume.kspace)), method, len(volume.kspace)):
+        problem = slice_problem(volume, index)
+        generator = Generator().manual_seed(mask_seed(volume.name, index, seed, "samples"))
+        if chosen.kinds:
+            small = problem.resized(tuple(matrix))
+            found = resize_image(chosen.solve(small, prior, samples, generator), problem.matrix)
+            found = project(problem, found, PROJECTION_SPREAD)
+            found = torch.where(problem.sense.support, found, 0)
+        else:
+            found = chosen.solve(problem, None, 1, generator)
+        images.append(found * volume.scale[index])
+        residuals.append(residual(problem, found.mean(0)))
+    return Reconstruction(
+        method=method,
+        samples=torch.stack(images),
+        measured_residual=torch.tensor(residuals),
+        seconds=time.perf_counter() - start,
+        matrix=tuple(matrix),
+        seed=seed,
+        prior=prior.card if prior and chosen.kinds else None,
+    )
+
+
+def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
+    """The matrix that gives the scan the pixel size of the prior's training, an even number along each axis.
+
+    A scan (or a prior) that doesn't state its field of view is taken to fill the prior's along its longer side.
+    """
+    shape = volume.kspace.shape[-2:]
+    fov = volume.provenance.get("field_of_view_mm")
+    if fov and card.pixel_mm:
+        wanted = [f / p for f, p in zip(fov, card.pixel_mm, strict=True)]
+    else:
+        factor = max(card.matrix) / max(shape)
+        wanted = [n * factor for n in shape]
+    rows, columns = (2 * round(n / 2) for n in wanted)
+    return rows, columns
+
+
+def residual(problem: Problem, image: Complex[Tensor, "y x"]) -> float:
+    """Root mean square of (A x - y) over the measured samples, in units of the noise of a complex sample."""
+    misfit = (problem.sense(image) - problem.kspace).abs().square().sum()
+    count = problem.sense.mask.expand(problem.matrix).sum() * len(problem.kspace)
+    return float((misfit / count).sqrt() / (2**0.5 * problem.noise_std))
+
+
+def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice y x"]:
+    """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE)."""
+    images = [Sense(volume.sens_maps[i], volume.mask[i]).adjoint(k) for i, k in enumerate(volume.kspace)]
+    return torch.stack(images) * volume.scale[:, None, None]
+
+
