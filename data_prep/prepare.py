@@ -2,7 +2,7 @@
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -78,6 +78,13 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "version": __version__,
         },
     )
+
+
+def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
+    """All that the scan holds, behind the maps and the scale of its undersampled ``volume``: what errors are measured on."""
+    kspace = crop_readout(scan) / volume.scale[:, None, None, None]
+    mask = scan.mask.expand(len(kspace), *scan.mask.shape)
+    return replace(volume, kspace=kspace, mask=mask)
 
 
 def prepare_folder(

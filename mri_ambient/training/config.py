@@ -22,7 +22,7 @@ class TrainConfig(BaseModel):
     images: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
     strip: int = Field(default=32, ge=0)
-    strip_share: float = Field(default=0.85, ge=0, le=1)
+    strip_share: float = Field(default=0.9, ge=0, le=1)
     removal: tuple[float, float] = (0.1, 0.7)
     log_sigma: tuple[float, float] = (-1.6, 1.3)
     learning_rate: float = Field(default=7e-4, gt=0)

@@ -15,7 +15,7 @@ from mri_ambient.console import stderr, track
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.priors.card import WEIGHTS, Card, Prior, load_prior, save_prior
-from mri_ambient.priors.denoisers import Denoiser
+from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import read_volume
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, WholeImages, stack
@@ -33,6 +33,24 @@ class RunConfig(BaseModel):
     data: Path
     ambient: TrainConfig
     laps: tuple[TrainConfig, ...] = ()
+
+
+def default_config(
+    data: Path, accel: tuple[float, ...], mask: str, loss: str, denoiser: str, laps: int, images: int, seed: int
+) -> RunConfig:
+    """The stages that `mri-ambient train` runs: each sees ``images``; laps train a `unet` on whole images."""
+    ambient = TrainConfig(
+        accel=accel, mask=mask, loss=loss, architecture=Architecture(denoiser=denoiser), images=images, seed=seed
+    )
+    lap = TrainConfig(
+        accel=(1.0,),
+        loss="supervised",
+        architecture=Architecture(denoiser="unet", widths=(48, 96, 128)),
+        images=images,
+        strip=64,
+        seed=seed,
+    )
+    return RunConfig(data=data.resolve(), ambient=ambient, laps=(lap,) * laps)
 
 
 def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:

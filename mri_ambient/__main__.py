@@ -1,0 +1,3 @@
+from mri_ambient.cli import main
+
+main()

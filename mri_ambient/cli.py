@@ -1,0 +1,224 @@
+"""The ``mri-ambient`` command: composes the stages. Everything heavy is imported inside a command, so --help is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mri_ambient import __version__
+from mri_ambient.errors import UserError
+
+app = typer.Typer(
+    name="mri-ambient",
+    help="Diffusion priors from undersampled MRI scans, and reconstructions that say how sure they are. "
+    "Research use, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Accel = Annotated[float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")]
+Mask = Annotated[str, typer.Option("--mask", help="Line mask: random or equispaced.")]
+Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with [default: 8 %].")]
+Maps = Annotated[str, typer.Option("--maps", help="Sensitivity maps: espirit or sigpy.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+PriorPath = Annotated[
+    Path | None, typer.Option("--prior", help="A prior's or a run's folder [default: newest run, else the bundled one].")
+]
+Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
+
+
+def main() -> None:
+    """Run the command; a UserError becomes one sentence and exit code 2, unless --debug asks for the traceback."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    try:
+        app(arguments)
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"mri-ambient: {error}", err=True)
+        sys.exit(2)
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction and the panel.")] = Path("demo"),
+    seed: Seed = 2026,
+    force: Force = False,
+) -> None:
+    """Simulate an unseen scan, undersample it at R=4, reconstruct, compare. Minutes, no network."""
+    from data_prep.simulate import SimulateSettings, simulate_folder
+
+    (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
+    methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "adps"]
+    run_methods(scan, 4.0, "random", methods, "dds", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Where to write subject_0000.h5, ...")],
+    subjects: Annotated[int, typer.Option("--subjects", min=1)],
+    matrix: Annotated[int, typer.Option("--matrix", min=32)] = 128,
+    slices: Annotated[int, typer.Option("--slices", min=1)] = 10,
+    coils: Annotated[int, typer.Option("--coils", min=1)] = 8,
+    snr: Annotated[float, typer.Option("--snr", min=0.1, help="Signal in the head over noise.")] = 30.0,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    force: Force = False,
+) -> None:
+    """Write simulated multi-coil scans in fastMRI's layout; nothing is downloaded."""
+    from data_prep.simulate import SimulateSettings, simulate_folder
+
+    settings = SimulateSettings(matrix, slices, coils, snr, seed)
+    paths = simulate_folder(folder, subjects, settings, force, workers)
+    typer.echo(f"{len(paths)} simulated scans in {folder}")
+
+
+@app.command()
+def prep(
+    folder: Annotated[Path, typer.Argument(help="Folder of raw .h5 scans.")],
+    out: Annotated[Path, typer.Option("--out")] = Path("prepared"),
+    accel: Accel = None,
+    mask: Mask = "random",
+    acs: Acs = None,
+    maps: Maps = "espirit",
+    workers: Workers = 1,
+) -> None:
+    """Raw scans -> prepared volumes: coil maps from the ACS, normalisation. A rerun skips what is finished."""
+    from data_prep.prepare import PrepareSettings, prepare_folder
+
+    check_choice("--mask", mask, MASK_KINDS)
+    check_choice("--maps", maps, ("espirit", "sigpy"))
+    done, skipped, errors = prepare_folder(folder, out, PrepareSettings(accel, mask, acs, maps), workers)
+    typer.echo(f"{out}: {done} prepared, {skipped} finished before, {len(errors)} failed")
+    if errors:
+        raise typer.Exit(2)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option("--data", help="Folder of prepared volumes.")] = Path("prepared"),
+    accel: Annotated[str, typer.Option("--accel", help="R, or several: 2,4,6,8.")] = "4",
+    mask: Mask = "random",
+    loss: Annotated[str, typer.Option("--loss", help="weighted, published or supervised.")] = "weighted",
+    denoiser: Annotated[str, typer.Option("--denoiser", help="unrolled or unet.")] = "unrolled",
+    laps: Annotated[int, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one.")] = 1,
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="Slices seen by each stage [default: 20 passes over the data].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder [default: runs/LOSS-DENOISER-rR].")] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="Start from this prior's weights.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Learn a prior from the measured lines of prepared volumes."""
+    check_choice("--mask", mask, MASK_KINDS)
+    check_choice("--loss", loss, ("weighted", "published", "supervised"))
+    check_choice("--denoiser", denoiser, ("unrolled", "unet"))
+    accels = parse_accels(accel)
+
+    from mri_ambient.console import stderr
+    from mri_ambient.priors.card import load_prior
+    from mri_ambient.training.data import MeasuredSlices
+    from mri_ambient.training.run import default_config, run
+
+    count = images or 20 * len(MeasuredSlices(data, accels, mask))
+    config = default_config(data, accels, mask, loss, denoiser, laps, count, seed)
+    folder = out or Path("runs") / f"{loss}-{denoiser}-r{accel.replace(',', '_')}"
+    prior = run(config, folder, resume, load_prior(init) if init else None)
+    stderr.print(f"prior ({prior.card.kind}) in {prior.path}")
+
+
+@app.command()
+def recon(
+    file: Annotated[Path, typer.Argument(help="A raw scan, .h5.")],
+    accel: Annotated[
+        float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
+    ] = None,
+    mask: Mask = "random",
+    method: Annotated[str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds or adps.")] = "dds",
+    prior: PriorPath = None,
+    samples: Samples = 8,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="[default: SCAN_recon.h5 beside the scan]")] = None,
+    force: Force = False,
+) -> None:
+    """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""
+    check_choice("--mask", mask, MASK_KINDS)
+    check_choice("--method", method, ("zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "adps"))
+    target = out or file.with_name(f"{file.stem}_recon.h5")
+    methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
+    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
+
+
+MASK_KINDS = ("random", "equispaced")
+BUNDLED_PRIOR = Path(__file__).parent / "priors" / "bundled"
+DEMO_SLICES = 3
+
+
+def run_methods(
+    file: Path,
+    accel: float | None,
+    mask: str,
+    methods: list[str],
+    kept: str,
+    prior_path: Path | None,
+    samples: int,
+    seed: int,
+    target: Path,
+    force: bool,
+) -> None:
+    """Reconstruct ``file`` by every method, write that of ``kept`` and the panel, print the table."""
+    from data_prep.prepare import PrepareSettings, complete, prepare
+    from data_prep.readers import read_scan
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing, writable_folder
+    from mri_ambient.priors.find import find_prior
+    from recon.methods import METHODS
+    from recon.reconstruct import reconstruct, reference_image
+    from recon.summary import draw, table
+    from recon.recon_file import write_reconstruction
+
+    refuse_existing(target, force)
+    refuse_existing(target.with_suffix(".png"), force)
+    writable_folder(target.parent)
+    scan = read_scan(file)
+    volume = prepare(scan, PrepareSettings(accel, mask))
+    reference = reference_image(complete(scan, volume)) if accel is not None else None
+    results = {}
+    for name in methods:
+        prior = find_prior(METHODS[name].kinds, prior_path) if METHODS[name].kinds else None
+        results[name] = reconstruct(volume, name, prior, samples if name != "adps" else 1, seed)
+        if prior:
+            stdout.print(f"{name}: prior {prior.path} ({prior.card.kind}, {prior.card.data})")
+    write_reconstruction(target, results[kept], volume.provenance | {"realised_accel": volume.accel}, True)
+    draw(target.with_suffix(".png"), volume, results, kept, reference)
+    stdout.print(table(volume, results, reference))
+    stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
+
+
+def parse_accels(text: str) -> tuple[float, ...]:
+    try:
+        accels = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--accel {text}: is not a number or a list of numbers; write 4 or 2,4,6,8") from error
+    if not all(1 <= accel < float("inf") for accel in accels):
+        raise UserError(f"--accel {text}: an acceleration is at least 1; write 4 or 2,4,6,8")
+    return accels
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{option} {value}: is not one of {', '.join(choices)}; choose one of them")

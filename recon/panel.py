@@ -1,0 +1,54 @@
+"""The picture of a reconstruction: methods side by side in one window, their errors, and the std."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from mri_ambient.files import atomic_write
+
+Image = Float[np.ndarray, "y x"]
+GAIN = 5  # errors and std are shown this much brighter
+NOTICE = "Research use, not for diagnosis"
+
+
+class Pane(NamedTuple):
+    title: str
+    image: Image
+    colours: str
+    brightest: float
+
+
+def draw_panel(
+    path: Path, images: Mapping[str, Image], std: Image | None, reference: Image | None, title: str
+) -> None:
+    """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise.
+
+    images: method name -> magnitude of one slice. std: None if the method has no spread. reference: None if unknown.
+    """
+    from matplotlib.figure import Figure
+
+    window = float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
+    magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
+    spread = [] if std is None else [Pane(f"posterior std x{GAIN}", std, "magma", window / GAIN)]
+    if reference is None:
+        rows = [magnitudes + spread]
+    else:
+        errors = [
+            Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
+            for name, image in images.items()
+        ]
+        rows = [[Pane("reference", reference, "gray", window), *magnitudes], (spread or [None]) + errors]
+    size = (2.6 * len(rows[0]), 2.9 * len(rows) + 0.5)
+    figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="black")
+    for axes, panes in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
+        for axis, pane in zip(axes, panes, strict=True):
+            axis.set_axis_off()
+            if pane is not None:
+                axis.imshow(pane.image, cmap=pane.colours, vmin=0, vmax=pane.brightest)
+                axis.set_title(pane.title, color="white", fontsize=9)
+    figure.suptitle(f"{title}\n{NOTICE}", color="white", fontsize=9)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")

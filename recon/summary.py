@@ -1,0 +1,69 @@
+"""What a reconstruction says of itself: the table in the terminal and the panel."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jaxtyping import Complex
+from rich.table import Table
+from torch import Tensor
+
+from mri_ambient.store import PreparedVolume
+from recon.metrics import METRICS
+from recon.panel import draw_panel
+from recon.reconstruct import Reconstruction
+
+
+def table(
+    volume: PreparedVolume, results: Mapping[str, Reconstruction], reference: Complex[Tensor, "slice y x"] | None
+) -> Table:
+    """Seconds and measured-line residual of each method; with a reference, errors of one sample and of the mean."""
+    kind = "simulated" if volume.provenance["simulated"] else "raw"
+    title = f"{volume.name} ({kind}), R={volume.accel:.2f}, ACS {volume.acs[1]} lines"
+    caption = "residual: misfit on the measured samples over the noise level."
+    if reference is not None:
+        caption += " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+    show = Table(title=title, caption=caption, caption_justify="left")
+    show.add_column("method")
+    for name in (*(METRICS if reference is not None else ()), "residual", "s/slice"):
+        show.add_column(name, justify="right")
+    for name, found in results.items():
+        for label, images in _versions(name, found).items():
+            row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()] if reference is not None else []
+            seconds = f"{found.seconds / len(found.samples):.2f}"
+            show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
+    return show
+
+
+def draw(
+    path: Path,
+    volume: PreparedVolume,
+    results: Mapping[str, Reconstruction],
+    kept: str,
+    reference: Complex[Tensor, "slice y x"] | None,
+) -> None:
+    """The panel of the middle slice."""
+    middle = len(volume.kspace) // 2
+    names = [name for name in results if name in ("zero-filled", "l1-wavelet", kept)]
+    images = {_title(name, results[name]): results[name].mean[middle].abs().numpy() for name in names}
+    found = results[kept]
+    std = found.std[middle].numpy() if found.samples.shape[1] > 1 else None
+    title = f"{volume.name}, slice {middle}, R={volume.accel:.2f}"
+    if found.prior and found.matrix != volume.kspace.shape[-2:]:
+        title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]} of {volume.kspace.shape[-2]}x{volume.kspace.shape[-1]}"
+    draw_panel(path, images, std, None if reference is None else reference[middle].abs().numpy(), title)
+
+
+def _versions(name: str, found: Reconstruction) -> dict:
+    """What is judged: the one image; or one sample and the mean of all."""
+    count = found.samples.shape[1]
+    if count == 1:
+        return {name: found.samples[:, 0].abs().numpy()}
+    return {
+        f"{name}, one sample": found.samples[:, 0].abs().numpy(),
+        _title(name, found): found.mean.abs().numpy(),
+    }
+
+
+def _title(name: str, found: Reconstruction) -> str:
+    count = found.samples.shape[1]
+    return f"{name}, mean of {count}" if count > 1 else name

@@ -1,0 +1,103 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mri_ambient.physics.masks import (
+    KINDS,
+    acs_mask,
+    line_count,
+    line_mask,
+    mask_seed,
+    measured_probability,
+    realised_accel,
+    remove_lines,
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("columns", [320, 368, 372, 396])
+@pytest.mark.parametrize("accel", range(2, 9))
+def test_exact_count_with_acs(kind, columns, accel):
+    acquired = torch.ones(columns, dtype=torch.bool)
+    acs = acs_mask(columns, 20)
+    for seed in range(5):
+        mask = line_mask(kind, accel, 20, acquired, generator(seed))
+        assert mask.sum() == columns // accel
+        assert mask[acs].all()
+        assert accel <= realised_accel(mask, acquired) < accel * (1 + accel / columns) + 0.2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_is_never_chosen_nor_counted(kind):
+    acquired = torch.ones(100, dtype=torch.bool)
+    acquired[:13] = acquired[-7:] = False
+    mask = line_mask(kind, 4, 8, acquired, generator())
+    assert mask.sum() == 80 // 4
+    assert not mask[~acquired].any()
+
+
+def test_equispaced_is_equispaced_from_a_random_offset():
+    acquired = torch.ones(128, dtype=torch.bool)
+    firsts = set()
+    for seed in range(20):
+        mask = line_mask("equispaced", 4, 0, acquired, generator(seed))
+        lines = mask.nonzero().squeeze(1)
+        assert set(lines.diff().tolist()) == {4}
+        firsts.add(int(lines[0]))
+    assert firsts == {0, 1, 2, 3}
+
+
+def test_too_large_an_acceleration_is_refused():
+    acquired = torch.ones(64, dtype=torch.bool)
+    with pytest.raises(ValueError, match="fewer than the 20 ACS lines"):
+        line_mask("random", 8, 20, acquired, generator())
+    with pytest.raises(ValueError, match="below 1"):
+        line_mask("random", 0.5, 2, acquired, generator())
+
+
+def test_same_mask_in_a_child_process():
+    code = (
+        "import torch;from mri_ambient.physics.masks import *;"
+        "g=torch.Generator().manual_seed(mask_seed('volume', 3, 4, 'random'));"
+        "print(line_mask('random', 4, 12, torch.ones(128, dtype=torch.bool), g).int().tolist())"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = generator(mask_seed("volume", 3, 4, "random"))
+    assert str(line_mask("random", 4, 12, torch.ones(128, dtype=torch.bool), here).int().tolist()) == child.stdout.strip()
+    assert mask_seed("volume", 3, 4, "random") != mask_seed("volume", 4, 4, "random")
+
+
+def test_removal_stays_inside_the_mask_and_keeps_the_acs():
+    acquired = torch.ones(128, dtype=torch.bool)
+    mask = line_mask("random", 4, 10, acquired, generator())
+    further = remove_lines(mask, 10, 7, generator(1))
+    assert further.sum() == mask.sum() - 7
+    assert not (further & ~mask).any()
+    assert further[acs_mask(128, 10)].all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_q_is_the_counted_frequency(kind):
+    """Among many (M, M~) pairs that share an M~, how often each line is in M."""
+    columns, acs, accel, removed = 12, 2, 2, 2
+    acquired = torch.ones(columns, dtype=torch.bool)
+    acquired[0] = False
+    lines = line_count(11, accel)
+    draw = generator(0)
+    seen: dict[tuple, list] = {}
+    for _ in range(20_000):
+        mask = line_mask(kind, accel, acs, acquired, draw)
+        further = remove_lines(mask, acs, removed, draw)
+        seen.setdefault(tuple(further.tolist()), []).append(mask)
+    further, masks = max(seen.items(), key=lambda item: len(item[1]))
+    counted = torch.stack(masks).float().mean(0)
+    q = measured_probability(kind, torch.tensor(further), acs, lines, acquired)
+    deviation = (counted - q).abs().max().item()
+    assert deviation < 4 * (0.25 / len(masks)) ** 0.5
+    assert q[~acquired].sum() == 0
