@@ -1,3 +1,39 @@
-"""Shapes and types of the packages are checked while the tests run."""
+"""Shapes and types of the packages are checked while the tests run; small simulated scans that many tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
 
 import tests.typecheck  # noqa: F401  (named in pyproject.toml: the checker must be there before the packages are imported)
+from data_prep.prepare import PrepareSettings, prepare, prepare_folder
+from data_prep.readers import read_scan
+from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.store import PreparedVolume
+
+torch.set_num_threads(2)
+ACS = 8
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fully sampled simulated scans, 48x48, 4 coils, 4 slices, in fastMRI's layout."""
+    folder = tmp_path_factory.mktemp("fastmri")
+    settings = SimulateSettings(matrix=48, slices=4, coils=4, seed=5)
+    for index in range(2):
+        simulate_scan(folder / f"subject_{index}.h5", index, settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same scans prepared, nothing hidden."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare_folder(scans, folder, PrepareSettings(acs=ACS))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undersampled(scans: Path) -> PreparedVolume:
+    """The first scan at R=3."""
+    return prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(accel=3, acs=ACS))
