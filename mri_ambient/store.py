@@ -69,12 +69,9 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
 
 def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
     """Read all or some slices. Raises UserError if the file is not a prepared volume."""
+    read_layout(path)
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise UserError(
-                    f"{path}: is not a prepared volume of this version; make one with `mri-ambient prep`"
-                )
             arrays = {
                 key: torch.from_numpy(np.asarray(file[key][slices]))
                 for key in ("kspace", "mask", "sens_maps", "scale", "noise_std")
@@ -88,6 +85,17 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
             )
     except (OSError, KeyError) as error:
         raise UserError(f"{path}: can't be read as a prepared volume ({error}); prepare the scan again") from error
+
+
+def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of ``kspace`` and ``mask``, without reading them. Raises UserError if the file is not a prepared volume."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") == FORMAT:
+                return file["kspace"].shape, file["mask"].shape
+    except (OSError, KeyError):
+        pass
+    raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere")
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

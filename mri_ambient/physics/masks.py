@@ -103,7 +103,7 @@ def measured_probability(
     wanted = lines - int((centre & acquired).sum())
     # The mask is constant between the offsets at which one of its lines moves by one: take each interval's middle.
     edges = torch.arange(len(outer) + 1, dtype=torch.float64) * wanted / len(outer) % 1
-    edges = torch.cat([edges, edges.new_tensor([0.0, 1.0])]).unique()
+    edges = torch.cat([edges, edges.new_tensor([0.0, 1.0])]).round(decimals=9).unique()
     masks = torch.zeros(len(edges) - 1, len(outer), dtype=torch.bool)
     masks.scatter_(1, _equispaced(len(outer), wanted, (edges[1:] + edges[:-1]) / 2), True)
     agreeing = (masks | ~further[outer]).all(1)

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import h5py
 import torch
@@ -15,7 +16,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import line_mask, mask_seed
 from mri_ambient.physics.sense import whole_image
-from mri_ambient.store import PreparedVolume, read_volume
+from mri_ambient.store import PreparedVolume, read_layout, read_volume
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Batch:
         return Batch(kspace, maps, mask, acquired, self.acs, self.names)
 
 
+Item = TypeVar("Item")
+
+
+@runtime_checkable
 class Slices(Protocol):
     """What the loop trains on."""
 
@@ -76,27 +81,18 @@ class MeasuredSlices:
             raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
         self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)
         for path in self.paths:
-            with h5py.File(path) as file:
-                if "kspace" not in file or "sens_maps" not in file:
-                    raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`")
-                slices, *shape = file["kspace"].shape
-                if file["mask"].shape[1] != 1:
-                    raise UserError(
-                        f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
-                    )
+            (slices, *shape), mask = read_layout(path)
+            if mask[1] != 1:
+                raise UserError(
+                    f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
+                )
             self.groups[tuple(shape)] += [(path, i) for i in range(slices)]
 
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
     def batch(self, size: int, generator: Generator) -> Batch:
-        chosen = torch.randint(len(self), (1,), generator=generator)
-        for group in self.groups.values():
-            if chosen < len(group):
-                break
-            chosen -= len(group)
-        picks = torch.randint(len(group), (size,), generator=generator)
-        return stack([self.slice(*group[i]) for i in picks.tolist()])
+        return stack([self.slice(*place) for place in pick(list(self.groups.values()), size, generator)])
 
     def slice(self, path: Path, index: int) -> Batch:
         """One slice as a batch of one."""
@@ -141,16 +137,17 @@ class WholeImages:
         return sum(map(len, self.groups.values()))
 
     def batch(self, size: int, generator: Generator) -> Batch:
-        chosen = torch.randint(len(self), (1,), generator=generator)
-        for group in self.groups.values():
-            if chosen < len(group):
-                break
-            chosen -= len(group)
-        picks = torch.randint(len(group), (size,), generator=generator).tolist()
-        images = torch.stack([group[i] for i in picks])
+        images = torch.stack(pick(list(self.groups.values()), size, generator))
         sense = whole_image(images)
         mask = sense.mask.expand(size, 1, -1)
-        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], (0,) * size, tuple(map(str, picks)))
+        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], (0,) * size, ("image",) * size)
+
+
+def pick(groups: Sequence[Sequence[Item]], size: int, generator: Generator) -> list[Item]:
+    """``size`` random members of one group, which is drawn in proportion to its length."""
+    chosen = int(torch.randint(sum(map(len, groups)), (1,), generator=generator))
+    group = next(g for g, end in zip(groups, accumulate(map(len, groups)), strict=True) if chosen < end)
+    return [group[i] for i in torch.randint(len(group), (size,), generator=generator).tolist()]
 
 
 def stack(slices: Sequence[Batch]) -> Batch:

@@ -90,7 +90,7 @@ def draw(data: Slices, config: TrainConfig, step: int) -> tuple[Batch, Shown, Te
     batch = data.batch(config.batch, generator).turned(generator)
     if config.strip and step < config.strip_share * config.steps:
         batch = batch.strip(-2, min(config.strip, batch.kspace.shape[-2]), generator)
-        if batch.mask.all():  # seen whole: the columns may be cut as well, to a square patch
+        if config.accel == (1.0,):  # nothing will be hidden: the columns may be cut as well, to a square patch
             batch = batch.strip(-1, min(config.strip, batch.kspace.shape[-1]), generator)
     shown = draw_shown(batch, config, generator)
     mean, spread = config.log_sigma

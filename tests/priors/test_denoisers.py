@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from mri_ambient.physics.sense import Sense, whole_image
+from mri_ambient.priors.denoisers import Architecture, build_denoiser, preconditioning
+from tests.operators import random_complex
+
+KINDS = ("unrolled", "unet")
+
+
+def small(kind: str) -> Architecture:
+    return Architecture(denoiser=kind, widths=(8, 8), iterations=3)
+
+
+def inputs(shape: tuple[int, int], coils: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    maps = random_complex((2, coils, *shape), 0, torch.complex64)
+    maps /= maps.abs().square().sum(1, keepdim=True).sqrt()
+    maps[..., :3] = 0
+    mask = torch.rand(2, 1, shape[1], generator=torch.Generator().manual_seed(1)) < 0.5
+    kspace = Sense(maps, mask)(random_complex((2, *shape), 2, torch.complex64))
+    return kspace, maps, mask, torch.tensor([0.1, 0.5])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(16, 16), (18, 21), (13, 30)])
+def test_any_matrix_and_zero_outside_the_coils(kind, shape):
+    torch.manual_seed(0)
+    image = build_denoiser(small(kind))(*inputs(shape))
+    assert image.shape == (2, *shape)
+    assert torch.isfinite(image.real).all()
+    assert (image[..., :3] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_slice_by_itself(kind):
+    torch.manual_seed(0)
+    denoiser = build_denoiser(small(kind))
+    together = inputs((16, 16))
+    for i in range(2):
+        alone = denoiser(*(value[i : i + 1] for value in together))
+        torch.testing.assert_close(alone[0], denoiser(*together)[i], rtol=1e-4, atol=1e-5)
+
+
+def test_a_silent_unet_is_the_linear_denoiser_of_a_white_gaussian():
+    """With its last layer at 0, D = c_skip x, which is exact for N(0, sigma_data^2)."""
+    image = random_complex((2, 16, 16), 3, torch.complex64)
+    sense = whole_image(image)
+    sigma = torch.tensor([0.3, 1.0])
+    denoiser = build_denoiser(small("unet"))
+    nn.init.zeros_(denoiser.unet.leave.bias)
+    found = denoiser(sense(image), sense.maps, sense.mask[None, None], sigma)
+    skip = 0.3**2 / (0.3**2 + sigma**2)
+    torch.testing.assert_close(found, skip[:, None, None] * image, rtol=1e-4, atol=1e-5)
+
+
+def test_silent_unets_solve_for_the_measured_data():
+    """With its U-Nets at 0 it is a chain of regularised least-squares solutions: at small sigma it fits the data."""
+    kspace, maps, mask, _ = inputs((16, 16))
+    denoiser = build_denoiser(Architecture(denoiser="unrolled", widths=(8, 8), iterations=30))
+    for unet in denoiser.unets:
+        nn.init.zeros_(unet.leave.bias)
+    image = denoiser(kspace, maps, mask, torch.tensor([1e-3, 1e-3]))
+    misfit = (Sense(maps, mask)(image) - kspace).norm() / kspace.norm()
+    assert misfit < 0.02
+
+
+def test_preconditioning_keeps_unit_variance():
+    sigma = torch.tensor([0.01, 0.3, 5.0])
+    skip, out, scale = preconditioning(sigma, 0.3)
+    torch.testing.assert_close(scale**2 * (sigma**2 + 0.3**2), torch.ones(3))
+    # the network's target (x - skip (x + n)) / out has unit variance
+    torch.testing.assert_close((0.3**2 * (1 - skip) ** 2 + skip**2 * sigma**2) / out**2, torch.ones(3))

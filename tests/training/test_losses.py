@@ -1,0 +1,115 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mri_ambient.physics.masks import line_mask, measured_probability, remove_lines
+from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.denoisers import Architecture, Denoiser
+from mri_ambient.training.data import Batch
+from mri_ambient.training.losses import LOSSES, Shown, edm_weight, masked_weight, published, supervised, weighted
+from tests.operators import random_complex
+
+SIZE, ACS, ACCEL = 12, 2, 3
+
+
+class Constant(Denoiser):
+    """A "denoiser" that answers with one image, whatever it is shown; it keeps what it was shown."""
+
+    def __init__(self, image: Tensor):
+        super().__init__(Architecture())
+        self.image = nn.Parameter(image)
+
+    def forward(self, kspace: Tensor, maps: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
+        self.seen = kspace
+        return self.image.expand(len(kspace), -1, -1)
+
+
+def scene() -> tuple[Tensor, Tensor, Tensor]:
+    """Maps, true image, the denoiser's image."""
+    maps = random_complex((4, SIZE, SIZE), 0, torch.complex64)
+    maps /= maps.abs().square().sum(0).sqrt()
+    return maps, random_complex((SIZE, SIZE), 1, torch.complex64), random_complex((SIZE, SIZE), 2, torch.complex64)
+
+
+def draws(kind: str, count: int, removed: int = 1) -> tuple[Batch, Shown, Tensor]:
+    """``count`` scans of one object, each with its own M and M~."""
+    maps, truth, _ = scene()
+    acquired = torch.ones(SIZE, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(3)
+    masks = [line_mask(kind, ACCEL, ACS, acquired, generator) for _ in range(count)]
+    further = [remove_lines(mask, ACS, removed, generator) for mask in masks]
+    q = [measured_probability(kind, f, ACS, SIZE // ACCEL, acquired) for f in further]
+    mask = torch.stack(masks).unsqueeze(1)
+    sense = Sense(maps.expand(count, -1, -1, -1), mask)
+    batch = Batch(
+        sense(truth.expand(count, -1, -1)),
+        sense.maps,
+        mask,
+        acquired.expand(count, -1),
+        (ACS,) * count,
+        ("",) * count,
+    )
+    return batch, Shown(torch.stack(further).unsqueeze(1), torch.stack(q).unsqueeze(1)), truth
+
+
+@pytest.mark.parametrize("kind", ["random", "equispaced"])
+def test_the_expected_weighted_loss_is_the_error_of_the_whole_image(kind):
+    _, truth, guess = scene()
+    batch, shown, _ = draws(kind, 4000)
+    sigma = torch.full((4000,), 0.2)
+    denoiser = Constant(guess)
+    losses = weighted(denoiser, batch, shown, sigma, torch.zeros(4000, SIZE, SIZE, dtype=torch.complex64)).detach()
+    whole = masked_weight(sigma[0], denoiser) * (guess - truth).abs().square().mean()
+    if kind == "equispaced":
+        # q = 0 on some lines: what can never be measured beside M~ is left out, line by line
+        possible = shown.q > 0
+        every = Sense(batch.maps, possible)((guess - truth).expand(4000, -1, -1)).abs().square().sum((1, 2, 3))
+        whole = masked_weight(sigma[0], denoiser) * every.mean() / SIZE**2
+    error = losses.std() / 4000**0.5
+    assert abs(losses.mean() - whole) < 4 * error
+    assert error < 0.05 * whole
+
+
+def test_the_published_loss_is_the_residual_of_the_normal_operator():
+    maps, truth, guess = scene()
+    batch, shown, _ = draws("random", 2)
+    sigma = torch.tensor([0.2, 0.4])
+    found = published(Constant(guess), batch, shown, sigma, torch.zeros(2, SIZE, SIZE, dtype=torch.complex64))
+    for i in range(2):
+        sense = Sense(maps, batch.mask[i])
+        expected = edm_weight(sigma[i], Constant(guess)) * sense.normal(guess - truth).abs().square().mean()
+        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_supervised_loss_is_the_error_of_the_image():
+    maps, truth, guess = scene()
+    everything = torch.ones(1, 1, SIZE, dtype=torch.bool)
+    batch = Batch(
+        Sense(maps[None], everything)(truth[None]), maps[None], everything, everything[:, 0], (ACS,), ("",)
+    )
+    shown = Shown(everything, torch.ones(1, 1, SIZE))
+    sigma = torch.tensor([0.2])
+    found = supervised(Constant(guess), batch, shown, sigma, torch.zeros(1, SIZE, SIZE, dtype=torch.complex64))
+    expected = edm_weight(sigma, Constant(guess)) * (guess - truth).abs().square().mean()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["weighted", "published"])
+def test_only_shown_lines_reach_the_denoiser_and_only_measured_ones_the_loss(name):
+    batch, shown, _ = draws("random", 4, removed=2)
+    noise = random_complex((4, SIZE, SIZE), 5, torch.complex64)
+    poisoned = Batch(
+        torch.where(batch.mask.unsqueeze(1), batch.kspace, torch.nan),
+        batch.maps,
+        batch.mask,
+        batch.acquired,
+        batch.acs,
+        batch.names,
+    )
+    denoiser = Constant(scene()[2])
+    sigma = torch.full((4,), 0.3)
+    clean = LOSSES[name](denoiser, batch, shown, sigma, noise)
+    hidden = ~shown.mask.unsqueeze(1).expand_as(denoiser.seen)
+    assert (denoiser.seen[hidden] == 0).all()
+    if name == "published":
+        assert torch.equal(LOSSES[name](denoiser, poisoned, shown, sigma, noise), clean)
