@@ -54,9 +54,7 @@ def sigpy_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
 
     width = min(*acs, 24)
     kernel = min(KERNEL, (width + 1) // 2)
-    calibration = EspiritCalib(
-        kspace.numpy(), calib_width=width, kernel_width=kernel, crop=0.8, show_pbar=False
-    )
+    calibration = EspiritCalib(kspace.numpy(), calib_width=width, kernel_width=kernel, crop=0.8, show_pbar=False)
     maps = torch.from_numpy(calibration.run())
     reference = (principal_coil(calibration_box(kspace, acs))[:, None, None].conj() * maps).sum(0)
     return maps * torch.exp(-1j * reference.angle())

@@ -49,9 +49,9 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     if settings.accel is not None:
         if not full:
             raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
-        mask = torch.stack(
-            [draw_mask(scan.path, i, settings, acs[1], scan.acquired) for i in range(slices)]
-        ).unsqueeze(1)
+        mask = torch.stack([draw_mask(scan.path, i, settings, acs[1], scan.acquired) for i in range(slices)]).unsqueeze(
+            1
+        )
     kspace = torch.where(mask.unsqueeze(1), kspace, 0)
     calibration = kspace * centre_mask(acs, rows, columns)
     scale = torch.stack([acs_scale(k) for k in calibration])

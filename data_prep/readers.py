@@ -6,7 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool
 from torch import Tensor
 
 from data_prep.scan import Scan
@@ -116,6 +116,6 @@ def _read_header(path: Path, file: h5py.File) -> dict[str, Any]:
         header["rows"] = recon_rows
         header["fov"] = (readout_fov * recon_rows / rows, phase_fov)
     first = columns // 2 - centre
-    if 0 <= first and first + last < columns:
+    if first >= 0 and first + last < columns:
         header["limits"] = (first, first + last)
     return header

@@ -18,7 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Accel = Annotated[float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")]
+Accel = Annotated[
+    float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
+]
 Mask = Annotated[str, typer.Option("--mask", help="Line mask: random or equispaced.")]
 Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with [default: 8 %].")]
 Maps = Annotated[str, typer.Option("--maps", help="Sensitivity maps: espirit or sigpy.")]
@@ -26,7 +28,8 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number."
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 PriorPath = Annotated[
-    Path | None, typer.Option("--prior", help="A prior's or a run's folder [default: newest run, else the bundled one].")
+    Path | None,
+    typer.Option("--prior", help="A prior's or a run's folder [default: newest run, else the bundled one]."),
 ]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
@@ -54,7 +57,9 @@ def root(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction and the panel.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction and the panel.")] = Path(
+        "demo"
+    ),
     seed: Seed = 2026,
     force: Force = False,
 ) -> None:
@@ -116,7 +121,8 @@ def train(
     denoiser: Annotated[str, typer.Option("--denoiser", help="unrolled or unet.")] = "unrolled",
     laps: Annotated[int, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one.")] = 1,
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="Slices seen by each stage [default: 20 passes over the data].")
+        int | None,
+        typer.Option("--images", min=1, help="Slices seen by each stage [default: 20 passes over the data]."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder [default: runs/LOSS-DENOISER-rR].")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="Start from this prior's weights.")] = None,
@@ -148,7 +154,9 @@ def recon(
         float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
     ] = None,
     mask: Mask = "random",
-    method: Annotated[str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds or adps.")] = "dds",
+    method: Annotated[
+        str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds or adps.")
+    ] = "dds",
     prior: PriorPath = None,
     samples: Samples = 8,
     seed: Seed = 0,
@@ -187,25 +195,25 @@ def run_methods(
     from mri_ambient.files import refuse_existing, writable_folder
     from mri_ambient.priors.find import find_prior
     from recon.methods import METHODS
-    from recon.reconstruct import reconstruct, reference_image
-    from recon.summary import draw, table
     from recon.recon_file import write_reconstruction
+    from recon.reconstruct import reconstruct, reference_image
+    from recon.summary import draw, notes, table
 
     refuse_existing(target, force)
     refuse_existing(target.with_suffix(".png"), force)
     writable_folder(target.parent)
+    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
     scan = read_scan(file)
     volume = prepare(scan, PrepareSettings(accel, mask))
     reference = reference_image(complete(scan, volume)) if accel is not None else None
     results = {}
     for name in methods:
-        prior = find_prior(METHODS[name].kinds, prior_path) if METHODS[name].kinds else None
-        results[name] = reconstruct(volume, name, prior, samples if name != "adps" else 1, seed)
-        if prior:
-            stdout.print(f"{name}: prior {prior.path} ({prior.card.kind}, {prior.card.data})")
-    write_reconstruction(target, results[kept], volume.provenance | {"realised_accel": volume.accel}, True)
+        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed)
+    write_reconstruction(target, results[kept], volume.provenance | {"realised_accel": volume.accel})
     draw(target.with_suffix(".png"), volume, results, kept, reference)
     stdout.print(table(volume, results, reference))
+    for note in notes(volume, results, priors):
+        stdout.print(note)
     stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
 
 

@@ -21,9 +21,7 @@ class Pane(NamedTuple):
     brightest: float
 
 
-def draw_panel(
-    path: Path, images: Mapping[str, Image], std: Image | None, reference: Image | None, title: str
-) -> None:
+def draw_panel(path: Path, images: Mapping[str, Image], std: Image | None, reference: Image | None, title: str) -> None:
     """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise.
 
     images: method name -> magnitude of one slice. std: None if the method has no spread. reference: None if unknown.

@@ -60,9 +60,7 @@ def dds(
     for i in range(settings.steps):
         spread = settings.prior_spread * sigmas[i] / math.hypot(settings.prior_spread, sigmas[i])
         denoised = denoise(images, sigmas[i])
-        clean = data_consistency(
-            problem.sense, kspace, denoised, (noise / spread) ** 2, settings.iterations
-        )
+        clean = data_consistency(problem.sense, kspace, denoised, (noise / spread) ** 2, settings.iterations)
         fresh = settings.eta * sigmas[i + 1] * math.sqrt(1 - (sigmas[i + 1] / sigmas[i]) ** 2)
         kept = math.sqrt(sigmas[i + 1] ** 2 - fresh**2)
         images = clean + kept / sigmas[i] * (images - clean)

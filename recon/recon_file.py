@@ -13,10 +13,8 @@ from recon.reconstruct import Reconstruction
 FORMAT = "mri-ambient reconstruction 1"
 
 
-def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str, Any], keep_samples: bool) -> None:
-    """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` if asked for,
-    ``measured_residual`` [slice]; attributes: method, prior_sha256, seed, seconds, matrix, provenance (JSON).
-    """
+def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str, Any]) -> None:
+    """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` [slice, k, y, x], ``measured_residual`` [slice]; attributes: method, prior_sha256, seed, seconds, matrix, provenance (JSON)."""
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = __version__
@@ -30,5 +28,4 @@ def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str
         file["mean"] = found.mean.numpy()
         file["std"] = found.std.numpy()
         file["measured_residual"] = found.measured_residual.numpy()
-        if keep_samples:
-            file["samples"] = found.samples.numpy()
+        file["samples"] = found.samples.numpy()

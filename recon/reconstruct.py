@@ -1,7 +1,6 @@
 """A prepared volume and a method -> a reconstruction in the scan's own units and matrix."""
 
 import time
-
 from dataclasses import dataclass
 
 import torch
@@ -49,9 +48,7 @@ class Reconstruction:
         return (squares / max(count - 1, 1)).sqrt()
 
 
-def reconstruct(
-    volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int
-) -> Reconstruction:
+def reconstruct(volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int) -> Reconstruction:
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
     Raises UserError if the method needs another kind of prior.
@@ -113,5 +110,3 @@ def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice y x"]:
     """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE)."""
     images = [Sense(volume.sens_maps[i], volume.mask[i]).adjoint(k) for i, k in enumerate(volume.kspace)]
     return torch.stack(images) * volume.scale[:, None, None]
-
-

@@ -1,12 +1,13 @@
 """What a reconstruction says of itself: the table in the terminal and the panel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxtyping import Complex
 from rich.table import Table
 from torch import Tensor
 
+from mri_ambient.priors.card import Prior
 from mri_ambient.store import PreparedVolume
 from recon.metrics import METRICS
 from recon.panel import draw_panel
@@ -21,17 +22,38 @@ def table(
     title = f"{volume.name} ({kind}), R={volume.accel:.2f}, ACS {volume.acs[1]} lines"
     caption = "residual: misfit on the measured samples over the noise level."
     if reference is not None:
-        caption += " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+        caption += (
+            " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+        )
     show = Table(title=title, caption=caption, caption_justify="left")
     show.add_column("method")
     for name in (*(METRICS if reference is not None else ()), "residual", "s/slice"):
         show.add_column(name, justify="right")
     for name, found in results.items():
         for label, images in _versions(name, found).items():
-            row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()] if reference is not None else []
+            row = (
+                [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
+                if reference is not None
+                else []
+            )
             seconds = f"{found.seconds / len(found.samples):.2f}"
             show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
     return show
+
+
+def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
+    """What a reader must know about each prior that was used: which, at which resolution, and whether the std means anything."""
+    matrix = tuple(volume.kspace.shape[-2:])
+    for name, prior in priors.items():
+        found = results[name]
+        yield f"{name}: prior {prior.path} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
+        if found.matrix != matrix:
+            yield (
+                f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the pixel of "
+                "the prior's training, and back; detail beyond it comes from the measured lines alone"
+            )
+        if prior.card.kind == "masked" and found.samples.shape[1] > 1:
+            yield f"{name}: a masked prior's samples hardly differ; their std is no measure of uncertainty"
 
 
 def draw(

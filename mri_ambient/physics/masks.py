@@ -84,9 +84,7 @@ def remove_lines(mask: LineMask, acs: int, removed: int, generator: Generator) -
     return further
 
 
-def measured_probability(
-    kind: str, further: LineMask, acs: int, lines: int, acquired: LineMask
-) -> Float[Tensor, " x"]:
+def measured_probability(kind: str, further: LineMask, acs: int, lines: int, acquired: LineMask) -> Float[Tensor, " x"]:
     """q = P(line in M | M~) for a mask M of ``lines`` lines and its further removal M~.
 
     1 on the lines of M~. Elsewhere, for `random` masks, removed / (candidates): every line that M~ lacks is equally

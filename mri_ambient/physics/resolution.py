@@ -25,7 +25,9 @@ def resize_mask(mask: Bool[Tensor, "*batch y x"], matrix: tuple[int, int]) -> Bo
     return _centre(_centre(mask, -2, rows), -1, matrix[1])
 
 
-def resize_maps(maps: Complex[Tensor, "*batch coil y x"], matrix: tuple[int, int]) -> Complex[Tensor, "*batch coil v u"]:
+def resize_maps(
+    maps: Complex[Tensor, "*batch coil y x"], matrix: tuple[int, int]
+) -> Complex[Tensor, "*batch coil v u"]:
     """Bilinear, for maps are smooth, then to unit sum of squares again where at least half of the pixel is inside."""
     channels = torch.cat([maps.real, maps.imag], -3).flatten(0, -4)
     resized = torch.nn.functional.interpolate(channels, matrix, mode="bilinear", antialias=True)

@@ -11,9 +11,7 @@ from mri_ambient.physics.sense import Sense
 Image = Complex[Tensor, "*batch y x"]
 
 
-def conjugate_gradient(
-    operator: Callable[[Tensor], Tensor], rhs: Image, start: Image, iterations: int
-) -> Image:
+def conjugate_gradient(operator: Callable[[Tensor], Tensor], rhs: Image, start: Image, iterations: int) -> Image:
     """Solve ``operator(z) = rhs`` for a Hermitian positive definite operator; each image has its own step sizes.
 
     A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved.

@@ -68,7 +68,9 @@ def read_card(folder: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path}: is not a prior's card ({where}: {first['msg']}); restore it or train again") from error
+        raise UserError(
+            f"{path}: is not a prior's card ({where}: {first['msg']}); restore it or train again"
+        ) from error
 
 
 def load_prior(folder: Path) -> Prior:

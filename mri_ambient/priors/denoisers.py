@@ -88,9 +88,7 @@ class UnrolledDenoiser(Denoiser):
 
     def __init__(self, architecture: Architecture):
         super().__init__(architecture)
-        self.unets = nn.ModuleList(
-            UNet(4, 2, architecture.widths, conditions=2) for _ in range(architecture.rounds)
-        )
+        self.unets = nn.ModuleList(UNet(4, 2, architecture.widths, conditions=2) for _ in range(architecture.rounds))
         self.strength = nn.Parameter(torch.full((architecture.rounds,), 0.54))  # softplus(0.54) = 1
 
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
@@ -103,9 +101,7 @@ class UnrolledDenoiser(Denoiser):
         for k, unet in enumerate(self.unets):
             share, floor = self.SHARES[min(k, 1)], self.FLOORS[min(k, 1)]
             weight = nn.functional.softplus(self.strength[k]) * sigma**2 / (share * sigma_data**2) + floor
-            solution = data_consistency(
-                sense, kspace, anchor, weight[:, None, None], self.architecture.iterations
-            )
+            solution = data_consistency(sense, kspace, anchor, weight[:, None, None], self.architecture.iterations)
             images = torch.cat([to_channels(solution / sigma_data), scaled_adjoint], 1)
             anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions))
         return anchor

@@ -23,9 +23,7 @@ class UNet(nn.Module):
         self.embed = Embedding(conditions, embedding)
         self.enter = nn.Conv2d(in_channels * UNSHUFFLE**2, widths[0], 3, padding=1)
         before = (widths[0], *widths[:-1])
-        self.down = nn.ModuleList(
-            Block(a, b, embedding) for a, b in zip(before, widths, strict=True)
-        )
+        self.down = nn.ModuleList(Block(a, b, embedding) for a, b in zip(before, widths, strict=True))
         self.middle = Block(widths[-1], widths[-1], embedding)
         self.up = nn.ModuleList(
             Block(2 * b, a, embedding) for a, b in zip(reversed(before), reversed(widths), strict=True)

@@ -100,9 +100,7 @@ class MeasuredSlices:
         mask = self.mask_of(volume, index)
         kspace = torch.where(mask, volume.kspace, 0)
         name = f"{path} slice {index}"
-        return Batch(
-            kspace, volume.sens_maps, mask.view(1, 1, -1), volume.acquired[None], (volume.acs[1],), (name,)
-        )
+        return Batch(kspace, volume.sens_maps, mask.view(1, 1, -1), volume.acquired[None], (volume.acs[1],), (name,))
 
     def mask_of(self, volume: PreparedVolume, index: int) -> Bool[Tensor, " x"]:
         """M of slice ``index``, the only slice in ``volume``."""

@@ -142,9 +142,7 @@ def picture(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise
     return torch.cat([torch.cat(list(row), -1) for row in (before, after)], -2)[None].clamp(0, 1)
 
 
-def save_checkpoint(
-    path: Path, denoiser: Denoiser, mean: Denoiser, optimiser: torch.optim.Adam
-) -> None:
+def save_checkpoint(path: Path, denoiser: Denoiser, mean: Denoiser, optimiser: torch.optim.Adam) -> None:
     """Weights, their mean and Adam's moments in one safetensors file, replaced atomically."""
     tensors = {f"denoiser/{name}": value for name, value in denoiser.state_dict().items()}
     tensors |= {f"mean/{name}": value for name, value in mean.state_dict().items()}

@@ -7,7 +7,6 @@ with what was measured behind M. sigma: [batch]; noise: z, [batch, y, x] complex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 

@@ -69,7 +69,9 @@ def test_same_mask_in_a_child_process():
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = generator(mask_seed("volume", 3, 4, "random"))
-    assert str(line_mask("random", 4, 12, torch.ones(128, dtype=torch.bool), here).int().tolist()) == child.stdout.strip()
+    assert (
+        str(line_mask("random", 4, 12, torch.ones(128, dtype=torch.bool), here).int().tolist()) == child.stdout.strip()
+    )
     assert mask_seed("volume", 3, 4, "random") != mask_seed("volume", 4, 4, "random")
 
 

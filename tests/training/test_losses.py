@@ -84,9 +84,7 @@ def test_the_published_loss_is_the_residual_of_the_normal_operator():
 def test_the_supervised_loss_is_the_error_of_the_image():
     maps, truth, guess = scene()
     everything = torch.ones(1, 1, SIZE, dtype=torch.bool)
-    batch = Batch(
-        Sense(maps[None], everything)(truth[None]), maps[None], everything, everything[:, 0], (ACS,), ("",)
-    )
+    batch = Batch(Sense(maps[None], everything)(truth[None]), maps[None], everything, everything[:, 0], (ACS,), ("",))
     shown = Shown(everything, torch.ones(1, 1, SIZE))
     sigma = torch.tensor([0.2])
     found = supervised(Constant(guess), batch, shown, sigma, torch.zeros(1, SIZE, SIZE, dtype=torch.complex64))

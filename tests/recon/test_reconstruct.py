@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import h5py
+import pytest
+import torch
+
+from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.readers import read_scan
+from mri_ambient.errors import UserError
+from mri_ambient.priors.card import Card, Prior
+from mri_ambient.priors.denoisers import Architecture, build_denoiser
+from recon.methods import METHODS
+from recon.recon_file import write_reconstruction
+from recon.reconstruct import reconstruct, reference_image, working_matrix
+
+
+def untrained(kind: str, matrix: int = 48) -> Prior:
+    architecture = Architecture(denoiser="unet" if kind == "image" else "unrolled", widths=(8, 8))
+    torch.manual_seed(0)
+    card = Card(
+        kind=kind,
+        architecture=architecture,
+        matrix=(matrix, matrix),
+        pixel_mm=(230 / matrix, 230 / matrix),
+        images_seen=0,
+        training={},
+        data="",
+    )
+    return Prior(build_denoiser(architecture), card, None)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "adps"])
+def test_every_method_answers_in_the_units_of_the_file(method, undersampled, scans):
+    """Twice the k-space gives twice the image; the size is the scan's; the error is that of an image, not of noise."""
+    kinds = METHODS[method].kinds
+    prior = untrained(kinds[0]) if kinds else None
+    first = replace(
+        undersampled, **{k: getattr(undersampled, k)[:1] for k in ("kspace", "mask", "sens_maps", "scale", "noise_std")}
+    )
+    found = reconstruct(first, method, prior, 2, seed=0)
+    assert found.samples.shape == (1, 2 if method == "dds" else 1, 48, 48)
+    again = reconstruct(replace(first, scale=2 * first.scale), method, prior, 2, seed=0)
+    torch.testing.assert_close(again.mean, 2 * found.mean)
+    whole = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))[:1]
+    assert (found.mean.abs() - whole.abs()).norm() < 0.6 * whole.abs().norm()
+
+
+def test_slices_do_not_depend_on_their_neighbours(undersampled):
+    prior = untrained("image")
+    both = reconstruct(undersampled, "dds", prior, 2, seed=3)
+    other = replace(undersampled, kspace=torch.cat([undersampled.kspace[:2], 0.5 * undersampled.kspace[2:]]))
+    assert torch.equal(reconstruct(other, "dds", prior, 2, seed=3).samples[:2], both.samples[:2])
+    assert not torch.equal(both.samples[:, 0], both.samples[:, 1])
+    assert not torch.equal(reconstruct(undersampled, "dds", prior, 2, seed=4).samples, both.samples)
+
+
+def test_another_resolution_and_back(undersampled):
+    """A prior of coarser pixels: the answer has the scan's matrix and its measured lines."""
+    prior = untrained("image", matrix=32)
+    assert working_matrix(undersampled, prior.card) == (32, 32)
+    unknown = replace(undersampled, provenance=undersampled.provenance | {"field_of_view_mm": None})
+    assert working_matrix(unknown, prior.card) == (32, 32)
+    found = reconstruct(undersampled, "dds", prior, 2, seed=0)
+    assert found.matrix == (32, 32)
+    assert found.samples.shape[-2:] == (48, 48)
+    assert (found.measured_residual < 2).all()
+
+
+def test_samples_mean_and_std(undersampled):
+    found = reconstruct(undersampled, "dds", untrained("image"), 4, seed=0)
+    torch.testing.assert_close(found.mean, found.samples.mean(1))
+    torch.testing.assert_close(found.std**2, found.samples.real.var(1) + found.samples.imag.var(1), rtol=1e-3, atol=0)
+    assert (reconstruct(undersampled, "cg-sense", None, 4, seed=0).std == 0).all()
+
+
+def test_the_wrong_prior(undersampled):
+    with pytest.raises(UserError, match="needs a prior of kind masked"):
+        reconstruct(undersampled, "aos", untrained("image"), 1, 0)
+    with pytest.raises(UserError, match="got no prior"):
+        reconstruct(undersampled, "dds", None, 1, 0)
+
+
+def test_file(undersampled, tmp_path):
+    found = reconstruct(undersampled, "dds", untrained("image"), 2, seed=0)
+    write_reconstruction(tmp_path / "a_recon.h5", found, undersampled.provenance)
+    with h5py.File(tmp_path / "a_recon.h5") as file:
+        assert file["reconstruction"].shape == (4, 48, 48)
+        assert file["reconstruction"].dtype == "float32"
+        assert file["samples"].shape == (4, 2, 48, 48)
+        assert file.attrs["method"] == "dds"
+        assert file.attrs["seed"] == 0
+        assert set(file) == {"reconstruction", "mean", "std", "samples", "measured_residual"}
+
+
+def test_undersampled_on_both_axes(scans, tmp_path):
+    """A 2-D mask without a fully sampled reference, as variable-density Poisson scans have."""
+    mask = torch.rand(48, 48, generator=torch.Generator().manual_seed(0)) < 0.4
+    mask[16:32, 16:32] = True
+    with h5py.File(scans / "subject_0.h5") as file, h5py.File(tmp_path / "poisson.h5", "w") as out:
+        out["kspace"] = file["kspace"][:1] * mask.numpy()
+    volume = prepare(read_scan(tmp_path / "poisson.h5"), PrepareSettings())
+    assert volume.mask.shape == (1, 48, 48)
+    for method in ("aos", "dds", "l1-wavelet"):
+        kinds = METHODS[method].kinds
+        found = reconstruct(volume, method, untrained(kinds[0], 32) if kinds else None, 2, 0)
+        assert torch.isfinite(found.mean.real).all()

@@ -1,0 +1,143 @@
+"""The command, typed: the three commands on a folder, and what it says about bad input."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mri_ambient.cli import main
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Type a command in an empty folder; returns (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["mri-ambient", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out + captured.err
+
+    return run
+
+
+def scan_with(path, **datasets):
+    with h5py.File(path, "w") as file:
+        for name, value in datasets.items():
+            file[name] = value
+
+
+@pytest.mark.slow
+def test_the_three_commands(typed, tmp_path, scans):
+    shutil.copytree(scans, tmp_path / "fastmri")
+    shutil.copy(scans / "subject_1.h5", tmp_path / "scan.h5")
+    assert typed("prep fastmri/ --acs 8") == (0, "prepared: 2 prepared, 0 finished before, 0 failed\n")
+    code, said = typed("prep fastmri/ --acs 8")
+    assert (code, "2 finished before" in said) == (0, True)
+    assert typed("train --accel 3 --images 16")[0] == 0
+    code, said = typed("train --accel 3 --images 16")
+    assert code == 2
+    assert "--resume" in said
+    code, said = typed("recon scan.h5 --accel 3 --samples 2")
+    assert code == 0
+    assert "runs/weighted-unrolled-r3/lap1" in said
+    assert "NRMSE" in said
+    assert "mean of 2" in said
+    before = (tmp_path / "scan_recon.h5").read_bytes()
+    assert (tmp_path / "scan_recon.png").read_bytes().startswith(b"\x89PNG")
+    code, said = typed("recon scan.h5 --accel 3 --samples 2")
+    assert code == 2
+    assert "scan_recon.h5: already exists; pass --force" in said
+    assert (tmp_path / "scan_recon.h5").read_bytes() == before
+    code, said = typed("recon scan.h5 --accel 3 --method aos --force")
+    assert code == 0
+    assert (tmp_path / "scan_recon.h5").read_bytes() != before
+
+
+KSPACE = np.ones((1, 2, 16, 16), np.complex64)
+BAD_SCANS = {
+    "no `kspace`": {"other": KSPACE},
+    "3 dimensions": {"kspace": KSPACE[0]},
+    "not complex": {"kspace": KSPACE.real},
+    "empty": {"kspace": KSPACE[:0]},
+    "zero everywhere": {"kspace": 0 * KSPACE},
+    "NaN": {"kspace": np.nan * KSPACE},
+}
+
+
+@pytest.mark.parametrize("problem", BAD_SCANS)
+def test_bad_scans(typed, tmp_path, problem):
+    scan_with(tmp_path / "scan.h5", **BAD_SCANS[problem])
+    code, said = typed("recon scan.h5")
+    assert code == 2
+    assert said.startswith("mri-ambient: scan.h5: ")
+    assert problem in said
+    assert said.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.h5"]
+
+
+def test_bad_files(typed, tmp_path, scans):
+    (tmp_path / "text.h5").write_text("hello")
+    code, said = typed("recon text.h5")
+    assert (code, "not an HDF5 file" in said) == (2, True)
+    whole = (scans / "subject_0.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    code, said = typed("recon cut.h5")
+    assert (code, "truncated or damaged" in said) == (2, True)
+    code, said = typed("recon absent.h5")
+    assert (code, "no such file" in said) == (2, True)
+
+
+def test_too_large_an_acceleration(typed, scans):
+    code, said = typed(f"recon {scans / 'subject_0.h5'} --accel 40 --out out/a.h5")
+    assert code == 2
+    assert "subject_0.h5: R=40 leaves 1 of 48 lines" in said
+
+
+def test_a_prior_that_is_not_whole(typed, tmp_path, scans):
+    code, said = typed(f"recon {scans / 'subject_0.h5'} --prior absent --out a.h5")
+    assert (code, "absent: holds no prior.json" in said) == (2, True)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "prior.json").write_text("{}")
+    code, said = typed(f"recon {scans / 'subject_0.h5'} --prior broken --out a.h5")
+    assert (code, "is not a prior's card" in said) == (2, True)
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_no_prepared_data(typed):
+    code, said = typed("train --accel 4")
+    assert code == 2
+    assert said == "mri-ambient: prepared: holds no prepared volume; make some with `mri-ambient prep FOLDER`\n"
+
+
+def test_options_out_of_range(typed, tmp_path):
+    assert typed("train --accel four")[0] == 2
+    assert typed("train --accel 0.5")[0] == 2
+    assert "random, equispaced" in typed("recon scan.h5 --mask spiral")[1]
+    assert "dds" in typed("recon scan.h5 --method magic")[1]
+    assert "no such folder" in typed("prep nowhere/")[1]
+    (tmp_path / "empty").mkdir()
+    assert "holds no .h5 file" in typed("prep empty/")[1]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc, a folder that nobody can write")
+def test_an_unwritable_output(typed, scans):
+    code, said = typed(f"recon {scans / 'subject_0.h5'} --out /proc/nowhere/a.h5")
+    assert code == 2
+    assert "/proc/nowhere: can't write there" in said
+    assert "--out" in said
+
+
+def test_a_folder_with_a_bad_file_is_prepared_and_the_exit_code_says_so(typed, tmp_path, scans):
+    (tmp_path / "raw").mkdir()
+    shutil.copy(scans / "subject_0.h5", tmp_path / "raw" / "good.h5")
+    (tmp_path / "raw" / "bad.h5").write_text("no")
+    code, said = typed("prep raw --acs 8")
+    assert code == 2
+    assert "bad.h5: is not an HDF5 file" in said
+    assert "1 prepared, 0 finished before, 1 failed" in said
