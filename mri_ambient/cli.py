@@ -202,8 +202,8 @@ def run_methods(
     refuse_existing(target, force)
     refuse_existing(target.with_suffix(".png"), force)
     writable_folder(target.parent)
-    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
     scan = read_scan(file)
+    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
     volume = prepare(scan, PrepareSettings(accel, mask))
     reference = reference_image(complete(scan, volume)) if accel is not None else None
     results = {}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Complex
@@ -18,23 +18,18 @@ from recon.problem import Problem
 SMALLEST_SIGMA = 0.01
 
 
-class Solve(Protocol):
-    def __call__(
-        self,
-        problem: Problem,
-        prior: Prior | None,
-        samples: int,
-        generator: Generator,
-        callback: Callback | None = None,
-    ) -> Complex[Tensor, "k y x"]: ...
+Images = Complex[Tensor, "k y x"]
+Solve = Callable[[Problem, Prior | None, int, Generator, Callback], Images]
 
 
 @dataclass(frozen=True)
 class Method:
-    """kinds: which kinds of prior it can use, the first by preference; none for classical methods."""
+    """kinds: which kinds of prior it can use, the first by preference; none for classical methods.
+    steps: how often ``solve`` calls its callback for a slice, for the progress bar."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()
+    steps: int = 1
 
 
 def solve_classically(
@@ -42,25 +37,25 @@ def solve_classically(
     prior: Prior | None,
     samples: int,
     generator: Generator,
-    callback: Callback | None = None,
+    callback: Callback,
     *,
     solver: Callable[[Problem], Complex[Tensor, "y x"]],
-) -> Complex[Tensor, "k y x"]:
+) -> Images:
     """A classical method has one answer."""
     return solver(problem)[None]
 
 
 def solve_by_dds(
-    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback | None = None
-) -> Complex[Tensor, "k y x"]:
+    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback
+) -> Images:
     """K posterior samples by :func:`recon.posterior.dds`."""
     assert prior is not None
     return dds(denoiser_for(prior, problem), problem, samples, DdsSettings(), generator, callback)
 
 
 def solve_by_adps(
-    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback | None = None
-) -> Complex[Tensor, "k y x"]:
+    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback
+) -> Images:
     """K samples by the published :func:`recon.posterior.adps`."""
     assert prior is not None
     return adps(denoiser_for(prior, problem), problem, samples, AdpsSettings(), generator, callback)
@@ -68,8 +63,8 @@ def solve_by_adps(
 
 @torch.no_grad()
 def solve_in_one_step(
-    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback | None = None
-) -> Complex[Tensor, "k y x"]:
+    problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback
+) -> Images:
     """A-OS (Aali et al., 2024): one call of the ambient denoiser on the scan's own lines, E[x | y, M]; no spread.
 
     The measurement's noise is the only noise, so sigma is its level.
@@ -84,6 +79,6 @@ METHODS: dict[str, Method] = {
     "cg-sense": Method(partial(solve_classically, solver=cg_sense)),
     "l1-wavelet": Method(partial(solve_classically, solver=l1_wavelet)),
     "aos": Method(solve_in_one_step, ("masked",)),
-    "dds": Method(solve_by_dds, ("image", "masked")),
-    "adps": Method(solve_by_adps, ("image", "masked")),
+    "dds": Method(solve_by_dds, ("image", "masked"), DdsSettings().steps),
+    "adps": Method(solve_by_adps, ("image", "masked"), AdpsSettings().steps),
 }

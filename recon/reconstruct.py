@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Generator, Tensor
 
-from mri_ambient.console import track
+from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.physics.resolution import resize_image
@@ -58,26 +58,27 @@ def reconstruct(volume: PreparedVolume, method: str, prior: Prior | None, sample
         kind = "no prior" if prior is None else f"a prior of kind `{prior.card.kind}`"
         raise UserError(f"{method}: needs a prior of kind {' or '.join(chosen.kinds)} and got {kind}; pass --prior")
     start = time.perf_counter()
-    matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else volume.kspace.shape[-2:]
+    native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
+    matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
     images, residuals = [], []
-    for index in track(range(len(volume.kspace)), method, len(volume.kspace)):
-        problem = slice_problem(volume, index)
-        generator = Generator().manual_seed(mask_seed(volume.name, index, seed, "samples"))
-        if chosen.kinds:
-            small = problem.resized(tuple(matrix))
-            found = resize_image(chosen.solve(small, prior, samples, generator), problem.matrix)
-            found = project(problem, found, PROJECTION_SPREAD)
-            found = torch.where(problem.sense.support, found, 0)
-        else:
-            found = chosen.solve(problem, None, 1, generator)
-        images.append(found * volume.scale[index])
-        residuals.append(residual(problem, found.mean(0)))
+    with progress_bar() as bar:
+        task = bar.add_task(method, total=chosen.steps * len(volume.kspace))
+        for index in range(len(volume.kspace)):
+            problem = slice_problem(volume, index)
+            generator = Generator().manual_seed(mask_seed(volume.name, index, seed, "samples"))
+            found = chosen.solve(problem.resized(matrix), prior, samples, generator, lambda *_: bar.advance(task))
+            if chosen.kinds:
+                found = project(problem, resize_image(found, problem.matrix), PROJECTION_SPREAD)
+                found = torch.where(problem.sense.support, found, 0)
+            images.append(found * volume.scale[index])
+            residuals.append(residual(problem, found.mean(0)))
+            bar.update(task, completed=chosen.steps * (index + 1))
     return Reconstruction(
         method=method,
         samples=torch.stack(images),
         measured_residual=torch.tensor(residuals),
         seconds=time.perf_counter() - start,
-        matrix=tuple(matrix),
+        matrix=matrix,
         seed=seed,
         prior=prior.card if prior and chosen.kinds else None,
     )

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import pytest
@@ -26,7 +27,7 @@ def untrained(kind: str, matrix: int = 48) -> Prior:
         training={},
         data="",
     )
-    return Prior(build_denoiser(architecture), card, None)
+    return Prior(build_denoiser(architecture), card, Path())
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "adps"])
