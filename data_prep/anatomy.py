@@ -1,8 +1,8 @@
 """Simulated head anatomy: magnitude slices of a random subject, from the ICBM152 tissue maps in nilearn's wheel.
 
-The template is the mean of 152 brains (Fonov et al., NeuroImage 54:313, 2011) and so is blurred; each subject gets its own
-pose, shape, sulci (random fields decide between grey matter, white matter and fluid where the mean is undecided), skull,
-scalp, contrast and lesions. Nothing is downloaded.
+The template is the mean of 152 brains (Fonov et al., NeuroImage 54:313, 2011) and so is blurred; each subject gets its
+own pose, shape, sulci (random fields decide between grey matter, white matter and fluid where the mean is undecided),
+skull, scalp, contrast and lesions. Nothing is downloaded.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Subject:
 
 
 def draw_subject(matrix: int, slices: int, rng: Generator) -> Subject:
-    """A subject's axial slices on a ``matrix`` x ``matrix`` grid of FIELD_OF_VIEW, evenly spaced in a random part of the head."""
+    """A subject's axial slices on a ``matrix`` x ``matrix`` grid of FIELD_OF_VIEW, evenly spaced over SLICE_SPAN."""
     size = matrix * SUPERSAMPLING
     fine_pixel = FIELD_OF_VIEW / size
     points = _points(size, slices, fine_pixel, rng)
@@ -64,7 +64,7 @@ def draw_subject(matrix: int, slices: int, rng: Generator) -> Subject:
 
 
 def smooth_noise(shape: tuple[int, ...], sigma: tuple[float, ...], rng: Generator) -> np.ndarray:
-    """A random field of unit variance, smooth on the scale of ``sigma`` samples; drawn on a coarser grid where it can be."""
+    """A random field of unit variance, smooth over ``sigma`` samples; drawn on a coarser grid where it can be."""
     step = [max(1, int(s / 2)) for s in sigma]
     coarse = [-(-n // k) + 8 for n, k in zip(shape, step, strict=True)]
     field = gaussian_filter(rng.standard_normal(coarse), [s / k for s, k in zip(sigma, step, strict=True)])

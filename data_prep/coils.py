@@ -1,5 +1,7 @@
 """Simulated receive coils: loops on a cylinder around the head, by the law of Biot and Savart."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from jaxtyping import Complex
@@ -47,7 +49,7 @@ def _loop(index: int, coils: int, rng: Generator) -> np.ndarray:
 def _biot_savart(loop: np.ndarray, points: np.ndarray) -> np.ndarray:
     """sum over segments of dl x r / |r|^3 at ``points`` [..., 3]."""
     field = np.zeros_like(points)
-    for start, end in zip(loop[:-1], loop[1:], strict=True):
+    for start, end in pairwise(loop):
         r = points - (start + end) / 2
         field += np.cross((end - start)[None, None], r) / (np.linalg.norm(r, axis=-1, keepdims=True) ** 3)
     return field

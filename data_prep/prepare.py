@@ -1,24 +1,25 @@
 """Raw scan -> prepared volume: crop the readout, find the ACS, estimate maps and noise, normalise."""
 
 import hashlib
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Complex
+from rich.markup import escape
 from torch import Tensor
 
 from data_prep.maps import MAPS
 from data_prep.readers import read_scan
 from data_prep.scan import Scan
 from mri_ambient import __version__
-from mri_ambient.console import stderr, track
+from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
 from mri_ambient.physics.fourier import fftc, ifft2c, ifftc
 from mri_ambient.physics.masks import acs_mask, line_mask, mask_seed
+from mri_ambient.processes import run_in_processes
 from mri_ambient.store import PreparedVolume, read_provenance, write_volume
 
 ACS_SHARE = 0.08
@@ -42,7 +43,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     Raises UserError if the scan has no usable ACS, or fewer lines than ``accel`` asks for.
     """
     kspace = crop_readout(scan)
-    slices, coils, rows, columns = kspace.shape
+    slices, _, rows, columns = kspace.shape
     mask = scan.mask.expand(slices, *scan.mask.shape).clone()
     full = bool((scan.mask | ~scan.acquired).all())
     acs = _acs(scan, full, settings.acs, rows)
@@ -100,16 +101,19 @@ def prepare_folder(
     if not paths:
         raise UserError(f"{folder}: holds no .h5 file; give the folder that holds the raw scans")
     writable_folder(out)
-    done, skipped, errors = 0, 0, []
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        jobs = [pool.submit(prepare_file, path, out / path.name, settings) for path in paths]
-        for job in track(as_completed(jobs), "preparing", len(jobs)):
-            try:
-                done, skipped = (done + 1, skipped) if job.result() else (done, skipped + 1)
-            except UserError as error:
-                stderr.print(f"[red]skipped[/] {error}", highlight=False)
-                errors.append(error)
-    return done, skipped, errors
+    finished: list[bool] = []
+    errors: list[UserError] = []
+
+    def collect(job: Future) -> None:
+        try:
+            finished.append(not job.result())
+        except UserError as error:
+            stderr.print(f"[red]failed[/] {escape(str(error))}", highlight=False)
+            errors.append(error)
+
+    jobs = [(path, out / path.name, settings) for path in paths]
+    run_in_processes(prepare_file, jobs, workers, "preparing", collect)
+    return finished.count(False), finished.count(True), errors
 
 
 def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> bool:

@@ -1,9 +1,8 @@
 """Simulated multi-coil scans in fastMRI's file layout, labelled as simulated."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -13,10 +12,10 @@ import torch
 from data_prep.anatomy import FIELD_OF_VIEW, SLICE_SPAN, draw_subject, smooth_noise
 from data_prep.coils import draw_coils
 from mri_ambient import __version__
-from mri_ambient.console import track
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.physics.fourier import fft2c
+from mri_ambient.processes import run_in_processes
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,13 @@ def simulate_folder(
             raise UserError(
                 f"{path}: exists with other settings; remove it, pass --force, or simulate into another folder"
             )
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        jobs = [pool.submit(simulate_scan, path, index, settings) for index, path in missing]
-        for job in track(as_completed(jobs), "simulating", len(jobs)):
-            job.result()
+    jobs = [(path, index, settings) for index, path in missing]
+    run_in_processes(simulate_scan, jobs, workers, "simulating", Future.result)
     return paths
 
 
 def simulate_scan(path: Path, subject: int, settings: SimulateSettings) -> None:
-    """One subject: anatomy x smooth phase x coils, Fourier transform, complex white noise; an arbitrary overall scale."""
+    """One subject: anatomy x smooth phase x coils, Fourier transform, complex white noise; an arbitrary scale."""
     rng = np.random.default_rng([settings.seed, subject])
     drawn = draw_subject(settings.matrix, settings.slices, rng)
     shape = drawn.image.shape

@@ -1,6 +1,5 @@
 """Files that are whole or absent: written under a temporary name beside the target, then renamed."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     writable_folder(path.parent)
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

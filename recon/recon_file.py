@@ -14,7 +14,9 @@ FORMAT = "mri-ambient reconstruction 1"
 
 
 def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str, Any]) -> None:
-    """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` [slice, k, y, x], ``measured_residual`` [slice]; attributes: method, prior_sha256, seed, seconds, matrix, provenance (JSON)."""
+    """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` [slice, k, y, x],
+    ``measured_residual`` [slice]; attributes: method, prior_sha256, seed, seconds, matrix, provenance (JSON).
+    """
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = __version__

@@ -42,7 +42,7 @@ def table(
 
 
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
-    """What a reader must know about each prior that was used: which, at which resolution, and whether the std means anything."""
+    """What a reader must know of each prior that was used: which, at which resolution, whether the std means anything."""
     matrix = tuple(volume.kspace.shape[-2:])
     for name, prior in priors.items():
         found = results[name]
@@ -71,7 +71,7 @@ def draw(
     std = found.std[middle].numpy() if found.samples.shape[1] > 1 else None
     title = f"{volume.name}, slice {middle}, R={volume.accel:.2f}"
     if found.prior and found.matrix != volume.kspace.shape[-2:]:
-        title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]} of {volume.kspace.shape[-2]}x{volume.kspace.shape[-1]}"
+        title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]}"
     draw_panel(path, images, std, None if reference is None else reference[middle].abs().numpy(), title)
 
 

@@ -29,10 +29,11 @@ def resize_maps(
     maps: Complex[Tensor, "*batch coil y x"], matrix: tuple[int, int]
 ) -> Complex[Tensor, "*batch coil v u"]:
     """Bilinear, for maps are smooth, then to unit sum of squares again where at least half of the pixel is inside."""
-    channels = torch.cat([maps.real, maps.imag], -3).flatten(0, -4)
-    resized = torch.nn.functional.interpolate(channels, matrix, mode="bilinear", antialias=True)
-    real, imaginary = resized.unflatten(0, maps.shape[:-3]).chunk(2, -3)
-    coils = torch.complex(real, imaginary)
+    channels = torch.cat([maps.real, maps.imag], -3)
+    resized = torch.nn.functional.interpolate(
+        channels.reshape(-1, *channels.shape[-3:]), matrix, mode="bilinear", antialias=True
+    )
+    coils = torch.complex(*resized.reshape(*channels.shape[:-2], *matrix).chunk(2, -3))
     norm = coils.abs().square().sum(-3, keepdim=True).sqrt()
     return torch.where(norm > 0.5, coils / norm.clamp_min(1e-6), 0)
 

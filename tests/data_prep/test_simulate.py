@@ -53,3 +53,27 @@ def test_a_rerun_keeps_what_is_there_and_refuses_another_setting(tmp_path):
     with pytest.raises(UserError, match="other settings"):
         simulate_folder(tmp_path, 1, SimulateSettings(matrix=32, slices=2, coils=4, seed=1))
     assert path.stat().st_mtime_ns == stamp
+
+
+def test_stated_noise_is_the_noise_added(tmp_path):
+    """Against the same subject without noise: white, circular, and of the standard deviation in the file."""
+    loud, silent = tmp_path / "loud.h5", tmp_path / "silent.h5"
+    simulate_scan(loud, 0, SimulateSettings(matrix=64, slices=3, coils=4, snr=20.0))
+    simulate_scan(silent, 0, SimulateSettings(matrix=64, slices=3, coils=4, snr=1e9))
+    noise = kspace(loud) - kspace(silent)
+    with h5py.File(loud) as file:
+        stated = file.attrs["noise_std"]
+    assert noise.real.std() == pytest.approx(stated, rel=0.02)
+    assert noise.imag.std() == pytest.approx(stated, rel=0.02)
+    assert abs(np.corrcoef(noise.real.ravel(), noise.imag.ravel())[0, 1]) < 0.02
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def full_disk(matrix: int) -> str:
+        assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
+        raise OSError("disk full")
+
+    monkeypatch.setattr("data_prep.simulate._header", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        simulate_scan(tmp_path / "subject_0000.h5", 0, SETTINGS)
+    assert not list(tmp_path.iterdir())

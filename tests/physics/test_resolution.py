@@ -32,5 +32,6 @@ def test_maps_stay_normalised():
     maps = torch.ones(1, 4, 20, 20, dtype=torch.complex64) / 2
     maps[..., :5] = 0
     small = resize_maps(maps, (10, 10))
+    torch.testing.assert_close(resize_maps(maps[0], (10, 10)), small[0])
     norm = small.abs().square().sum(-3)
     assert set(norm.round(decimals=5).unique().tolist()) == {0.0, 1.0}

@@ -41,7 +41,7 @@ def test_a_wrong_posterior_would_be_noticed():
 
 
 def test_adps_is_the_published_update():
-    """Against the recursion written out for D(x) = c x, whose gradient is known: grad ||y - c A x||^2 = -2 c A^H (y - c A x)."""
+    """Against the recursion written out for D(x) = c x, whose gradient is known: grad ||y - cAx||^2 = -2c A^H (y - cAx)."""
     case = gaussian_case(4)
     settings = AdpsSettings(steps=6, step_size=0.7)
     found = adps(case.denoise, case.problem, 3, settings, generator())
