@@ -82,10 +82,8 @@ def _template() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     import nibabel
 
     folder = files("nilearn.datasets") / "data"
-    grey, white, intensity = (
-        np.asarray(nibabel.load(str(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz")).dataobj)
-        for name in ("gm", "wm", "t1")
-    )
+    paths = [str(folder / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz") for name in ("gm", "wm", "t1")]
+    grey, white, intensity = (np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj) for path in paths)
     grey, white, intensity = (v.astype(np.float32) / v.max() for v in (grey, white, intensity))
     brain = gaussian_filter((intensity > 0.05).astype(np.float32), 1.0)
     return grey, white, brain, intensity
@@ -131,7 +129,7 @@ def _tissue(
     shares /= shares.sum(0)
 
     inside = brain > 0.5
-    distance = np.stack([distance_transform_edt(~s) * pixel if s.any() else np.full(s.shape, 1e3) for s in inside])
+    distance = pixel * np.stack([np.asarray(distance_transform_edt(~s)) if s.any() else s + 1e3 for s in inside])
     vary = lambda mean, spread: mean + spread * smooth_noise(grey.shape, (1, 25 / pixel, 25 / pixel), rng)  # noqa: E731
     fluid = np.clip(vary(rng.uniform(1.5, 4), 0.7), 0.5, None)
     skull = fluid + np.clip(vary(rng.uniform(5, 8), 1.2), 2.5, None)

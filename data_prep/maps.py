@@ -39,6 +39,7 @@ def espirit(
     gram = ifft2c(padded).permute(2, 3, 0, 1) * (rows * columns) ** 0.5 / (kernel[0] * kernel[1])
 
     vector = kspace.new_ones(rows, columns, coils, 1)
+    eigenvalue = torch.zeros(rows, columns)
     for _ in range(iterations):
         image = gram @ vector
         eigenvalue = image.abs().square().sum((-2, -1)).sqrt()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.store import dataset
 
 
 def read_scan(path: Path) -> Scan:
@@ -100,7 +101,7 @@ def _read_header(path: Path, file: h5py.File) -> dict[str, Any]:
     try:
         root = ElementTree.fromstring(stored[()])
         number = lambda *names: float(et_query(root, names))  # noqa: E731
-        rows, columns = file["kspace"].shape[-2:]
+        rows, columns = dataset(file, "kspace").shape[-2:]
         encoded = ("encoding", "encodedSpace")
         recon_rows = int(number("encoding", "reconSpace", "matrixSize", "x"))
         centre = int(number("encoding", "encodingLimits", "kspace_encoding_step_1", "center"))

@@ -83,7 +83,7 @@ def simulate_scan(path: Path, subject: int, settings: SimulateSettings) -> None:
 def _settings_of(path: Path) -> dict | None:
     try:
         with h5py.File(path) as file:
-            return json.loads(file.attrs["settings"])
+            return json.loads(str(file.attrs["settings"]))
     except (OSError, KeyError, ValueError):
         return None
 

@@ -54,6 +54,14 @@ class PreparedVolume:
         return self.acquired.sum().item() * rows * len(self.mask) / measured
 
 
+def dataset(file: h5py.File, key: str) -> h5py.Dataset:
+    """Raises KeyError if ``key`` is not a data set."""
+    found = file[key]
+    if not isinstance(found, h5py.Dataset):
+        raise KeyError(f"{key} is not a dataset")
+    return found
+
+
 def write_volume(path: Path, volume: PreparedVolume) -> None:
     """Write atomically: a killed run leaves no half file."""
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
@@ -73,14 +81,14 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
     try:
         with h5py.File(path, "r") as file:
             arrays = {
-                key: torch.from_numpy(np.asarray(file[key][slices]))
+                key: torch.from_numpy(np.asarray(dataset(file, key)[slices]))
                 for key in ("kspace", "mask", "sens_maps", "scale", "noise_std")
             }
             return PreparedVolume(
                 name=path.stem,
-                acquired=torch.from_numpy(file["acquired"][:]),
-                acs=(int(file["acs"][0]), int(file["acs"][1])),
-                provenance=json.loads(file.attrs["provenance"]),
+                acquired=torch.from_numpy(np.asarray(dataset(file, "acquired")[:])),
+                acs=(int(dataset(file, "acs")[0]), int(dataset(file, "acs")[1])),
+                provenance=json.loads(str(file.attrs["provenance"])),
                 **arrays,
             )
     except (OSError, KeyError) as error:
@@ -92,7 +100,7 @@ def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") == FORMAT:
-                return file["kspace"].shape, file["mask"].shape
+                return dataset(file, "kspace").shape, dataset(file, "mask").shape
     except (OSError, KeyError):
         pass
     raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere")
@@ -102,6 +110,6 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     """The provenance of a prepared file, or None if it is absent or not a whole prepared volume."""
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(file.attrs["provenance"]) if file.attrs.get("format") == FORMAT else None
+            return json.loads(str(file.attrs["provenance"])) if file.attrs.get("format") == FORMAT else None
     except (OSError, KeyError, ValueError):
         return None

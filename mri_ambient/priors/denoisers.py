@@ -35,7 +35,7 @@ class Denoiser(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.bfloat16 = fast_bfloat16()
+        self.half_precision = fast_bfloat16()
 
     def forward(
         self,
@@ -52,7 +52,7 @@ class Denoiser(nn.Module):
         raise NotImplementedError
 
     def run(self, unet: UNet, images: Tensor, conditions: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half_precision):
             return unet(images, conditions).float()
 
 
@@ -99,6 +99,7 @@ class UnrolledDenoiser(Denoiser):
         scaled_adjoint = to_channels(adjoint / (sigma_data + sigma[:, None, None]))
         anchor = torch.zeros_like(adjoint)
         for k, unet in enumerate(self.unets):
+            assert isinstance(unet, UNet)
             share, floor = self.SHARES[min(k, 1)], self.FLOORS[min(k, 1)]
             weight = nn.functional.softplus(self.strength[k]) * sigma**2 / (share * sigma_data**2) + floor
             solution = data_consistency(sense, kspace, anchor, weight[:, None, None], self.architecture.iterations)
@@ -113,7 +114,7 @@ DENOISERS: dict[str, type[Denoiser]] = {"unrolled": UnrolledDenoiser, "unet": UN
 def build_denoiser(architecture: Architecture) -> Denoiser:
     """An untrained denoiser, its weights drawn from torch's global generator, in channels_last."""
     denoiser = DENOISERS[architecture.denoiser](architecture)
-    return denoiser.to(memory_format=torch.channels_last)
+    return denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -74,6 +74,8 @@ class Block(nn.Module):
 class Embedding(nn.Module):
     """Each condition as sines and cosines of eight frequencies, then a small perceptron."""
 
+    frequencies: Tensor
+
     def __init__(self, conditions: int, width: int, frequencies: int = 8):
         super().__init__()
         self.register_buffer("frequencies", math.pi * 2.0 ** torch.arange(-2, frequencies - 2), persistent=False)

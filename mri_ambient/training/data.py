@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import h5py
+import numpy as np
 import torch
 from jaxtyping import Bool, Complex
 from torch import Generator, Tensor
@@ -16,7 +17,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import line_mask, mask_seed
 from mri_ambient.physics.sense import whole_image
-from mri_ambient.store import PreparedVolume, read_layout, read_volume
+from mri_ambient.store import PreparedVolume, dataset, read_layout, read_volume
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class WholeImages:
         self.groups: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for path in self.paths:
             with h5py.File(path) as file:
-                images = torch.from_numpy(file["image"][:])
+                images = torch.from_numpy(np.asarray(dataset(file, "image")[:]))
             self.groups[tuple(images.shape[1:])] += list(images)
 
     def __len__(self) -> int:

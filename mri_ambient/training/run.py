@@ -5,6 +5,7 @@ runs/NAME/lap1/       the same for the first lap, and images/: the training scan
 """
 
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -15,10 +16,10 @@ from mri_ambient.console import stderr, track
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.priors.card import WEIGHTS, Card, Prior, load_prior, save_prior
-from mri_ambient.priors.denoisers import Architecture, Denoiser
+from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.store import read_volume
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, WholeImages, stack
+from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, stack
 from mri_ambient.training.loop import train
 
 RUN = "run.json"
@@ -39,18 +40,11 @@ def default_config(
     data: Path, accel: tuple[float, ...], mask: str, loss: str, denoiser: str, laps: int, images: int, seed: int
 ) -> RunConfig:
     """The stages that `mri-ambient train` runs: each sees ``images``; laps train a `unet` on whole images."""
-    ambient = TrainConfig(
-        accel=accel, mask=mask, loss=loss, architecture=Architecture(denoiser=denoiser), images=images, seed=seed
-    )
-    lap = TrainConfig(
-        accel=(1.0,),
-        loss="supervised",
-        architecture=Architecture(denoiser="unet", widths=(48, 96, 128)),
-        images=images,
-        strip=64,
-        seed=seed,
-    )
-    return RunConfig(data=data.resolve(), ambient=ambient, laps=(lap,) * laps)
+    shared = {"images": images, "seed": seed}
+    ambient = {"accel": accel, "mask": mask, "loss": loss, "architecture": {"denoiser": denoiser}, **shared}
+    architecture = {"denoiser": "unet", "widths": (48, 96, 128)}
+    lap = {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
+    return RunConfig.model_validate({"data": data.resolve(), "ambient": ambient, "laps": (lap,) * laps})
 
 
 def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:
@@ -123,7 +117,13 @@ def _denoised(
 
 
 def _stage(
-    source: Path, config: TrainConfig, folder: Path, kind: str, data, init: Prior | None, description: str
+    source: Path,
+    config: TrainConfig,
+    folder: Path,
+    kind: Literal["masked", "image"],
+    data: Slices,
+    init: Prior | None,
+    description: str,
 ) -> Prior:
     example = data.batch(1, torch.Generator().manual_seed(0))
     matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
