@@ -1,0 +1,52 @@
+"""How the classical methods' regularisation was chosen: NRMSE on simulated validation scans, or on one scan of yours.
+
+python benchmarks/classical_grid.py [--scan FILE] [--accel 4]
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.readers import read_scan
+from data_prep.simulate import SimulateSettings, simulate_folder
+from recon.classical import cg_sense, l1_wavelet
+from recon.metrics import nrmse
+from recon.problem import slice_problem
+from recon.reconstruct import reference_image
+
+GRIDS = {
+    cg_sense: [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 2e-1],
+    l1_wavelet: [1e-3, 3e-3, 6e-3, 1e-2, 2e-2, 4e-2],
+}
+VALIDATION_SEED = 77
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scan", type=Path, nargs="*")
+    parser.add_argument("--accel", type=float, nargs="+", default=[4.0])
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = SimulateSettings(slices=2, seed=VALIDATION_SEED)
+        paths = arguments.scan or simulate_folder(Path(folder), 3, settings)
+        for accel in arguments.accel:
+            for method, grid in GRIDS.items():
+                errors = np.mean([errors_of(path, accel, method, grid) for path in paths], axis=0)
+                row = "  ".join(f"{value:g}: {error:.4f}" for value, error in zip(grid, errors, strict=True))
+                print(f"R={accel:g} {method.__name__:12s} {row}", flush=True)
+
+
+def errors_of(path: Path, accel: float, method, grid: list[float]) -> list[float]:
+    scan = read_scan(path)
+    volume = prepare(scan, PrepareSettings(accel=accel))
+    reference = reference_image(complete(scan, volume)).abs().numpy()
+    scale = volume.scale[:, None, None].numpy()
+    problems = [slice_problem(volume, index) for index in range(len(volume.kspace))]
+    return [nrmse(reference, np.stack([method(p, value).abs().numpy() for p in problems]) * scale) for value in grid]
+
+
+if __name__ == "__main__":
+    main()
