@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Read a reconstruction
 #
-# Opens the first `*_recon.h5` found in this folder or below (`mri-ambient demo` makes one) and shows the posterior mean beside how
-# sure it is. Research use, not for diagnosis.
+# Opens the first `*_recon.h5` found in this folder or below (`mri-ambient demo` makes one) and shows the posterior mean beside
+# how sure it is. Research use, not for diagnosis.
 #
 # This file is a notebook in the percent format: open it in VS Code or, with jupytext, in Jupyter.
 
@@ -20,8 +20,8 @@ with h5py.File(path) as file:
     print(f"{path}: {file.attrs['method']}, {samples.shape[1]} samples a slice, {len(mean)} slices")
 
 # %% [markdown]
-# The mean of the samples, one sample, and their standard deviation. Where the std is as bright as the anatomy beside it, the data do
-# not determine what is there.
+# The mean of the samples, one sample, and their standard deviation. Where the std is as bright as the anatomy beside it, the
+# data do not determine what is there.
 
 # %%
 middle = len(mean) // 2
