@@ -1,0 +1,44 @@
+"""Every method on scans: the table of `mri-ambient demo`, for raw scans or for unseen simulated ones.
+
+python benchmarks/all_methods.py FILE ... [--accel 4]      complete scans are undersampled at --accel, others taken as they are
+"""
+
+import argparse
+from pathlib import Path
+
+from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.readers import read_scan
+from mri_ambient.console import stdout
+from mri_ambient.priors.find import BUNDLED, find_prior
+from recon.methods import METHODS
+from recon.reconstruct import reconstruct, reference_image
+from recon.summary import notes, table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--accel", type=float, default=4.0)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--prior", type=Path, default=BUNDLED)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    priors = {name: find_prior(m.kinds, arguments.prior) for name, m in METHODS.items() if m.kinds}
+    for path in arguments.files:
+        scan = read_scan(path)
+        full = bool((scan.mask | ~scan.acquired).all())
+        volume = prepare(scan, PrepareSettings(accel=arguments.accel if full else None))
+        reference = reference_image(complete(scan, volume)) if full else None
+        results = {
+            name: reconstruct(
+                volume, name, priors.get(name), 1 if name == "adps" else arguments.samples, arguments.seed
+            )
+            for name in METHODS
+        }
+        stdout.print(table(volume, results, reference))
+        for note in notes(volume, results, priors):
+            stdout.print(note)
+
+
+if __name__ == "__main__":
+    main()
