@@ -26,12 +26,12 @@ Callback = Callable[[int, Images, Images], None]
 class DdsSettings:
     """eta: 0 is deterministic DDIM, 1 ancestral sampling. prior_spread: see :func:`dds`."""
 
-    steps: int = 40
-    sigma_max: float = 1.0
-    sigma_min: float = 0.01
+    steps: int = 30
+    sigma_max: float = 2.0
+    sigma_min: float = 0.04
     rho: float = 5.0
     eta: float = 1.0
-    prior_spread: float = 0.2
+    prior_spread: float = 0.5
     iterations: int = 6
 
 
