@@ -26,7 +26,8 @@ def cg_sense(problem: Problem, regularisation: float = 1e-2, iterations: int = 3
 def l1_wavelet(problem: Problem, regularisation: float = 3e-3, iterations: int = 100) -> Image:
     """argmin_x 1/2 ||A x - y||^2 + regularisation ||W x||_1, W Daubechies-4 (Lustig et al., MRM 58:1182, 2007).
 
-    FISTA by ``sigpy.mri.app.L1WaveletRecon``; the mask is given explicitly, never guessed from zeros.
+    FISTA by ``sigpy.mri.app.L1WaveletRecon``; the mask is given explicitly, never guessed from zeros. Where no coil sees, the
+    data say nothing and wavelets leak: 0, as for every method.
     """
     from sigpy.mri.app import L1WaveletRecon
 
@@ -40,4 +41,5 @@ def l1_wavelet(problem: Problem, regularisation: float = 3e-3, iterations: int =
         show_pbar=False,
     )
     with contextlib.redirect_stdout(None):
-        return torch.from_numpy(app.run()).to(problem.kspace.dtype)
+        image = torch.from_numpy(app.run()).to(problem.kspace.dtype)
+    return torch.where(problem.sense.support, image, 0)
