@@ -7,14 +7,14 @@ import torch
 from recon.posterior import AdpsSettings, DdsSettings, adps, dds
 from tests.recon.gaussian import SPREAD, gaussian_case
 
-SAMPLES = 400
+SAMPLES = 1000
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def exact_dds(steps: int = 300) -> DdsSettings:
+def exact_dds(steps: int = 400) -> DdsSettings:
     return DdsSettings(steps=steps, sigma_max=10.0, sigma_min=0.002, rho=7.0, prior_spread=SPREAD, iterations=8)
 
 
@@ -24,7 +24,7 @@ def summary(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("accel", [2, 4, 8])
 def test_dds_samples_the_gaussian_posterior(accel):
-    """Mean and std of 400 samples, pixel by pixel, within five Monte-Carlo errors; 2 % for the finite number of steps."""
+    """Mean and std of 1,000 samples, pixel by pixel, within five Monte-Carlo errors; 2 % for the finite number of steps."""
     case = gaussian_case(accel)
     mean, std = summary(dds(case.denoise, case.problem, SAMPLES, exact_dds(), generator()))
     assert ((mean - case.mean).abs() / case.std).max() < 5 / SAMPLES**0.5 + 0.02
