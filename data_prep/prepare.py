@@ -18,7 +18,7 @@ from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
 from mri_ambient.physics.fourier import fftc, ifft2c, ifftc
-from mri_ambient.physics.masks import acs_mask, line_mask, mask_seed
+from mri_ambient.physics.masks import acs_mask, slice_mask
 from mri_ambient.processes import run_in_processes
 from mri_ambient.store import PreparedVolume, read_provenance, write_volume
 
@@ -50,9 +50,8 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     if settings.accel is not None:
         if not full:
             raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
-        mask = torch.stack([draw_mask(scan.path, i, settings, acs[1], scan.acquired) for i in range(slices)]).unsqueeze(
-            1
-        )
+        lines = [draw_mask(scan.path, i, settings, acs[1], scan.acquired) for i in range(slices)]
+        mask = torch.stack(lines).unsqueeze(1)
     kspace = torch.where(mask.unsqueeze(1), kspace, 0)
     calibration = kspace * centre_mask(acs, rows, columns)
     scale = torch.stack([acs_scale(k) for k in calibration])
@@ -137,11 +136,10 @@ def crop_readout(scan: Scan) -> Complex[Tensor, "slice coil y x"]:
 def draw_mask(
     path: Path, index: int, settings: PrepareSettings, acs: int, acquired: Bool[Tensor, " x"]
 ) -> Bool[Tensor, " x"]:
-    """The one mask of this slice, the same wherever and whenever it is drawn."""
+    """The slice's mask. Raises UserError if ``accel`` asks for fewer lines than the ACS has."""
     assert settings.accel is not None
-    generator = torch.Generator().manual_seed(mask_seed(path.stem, index, settings.accel, settings.mask))
     try:
-        return line_mask(settings.mask, settings.accel, acs, acquired, generator)
+        return slice_mask(path.stem, index, settings.mask, settings.accel, acs, acquired)
     except ValueError as error:
         raise UserError(f"{path}: {error}; ask for a smaller --accel or fewer --acs lines") from error
 

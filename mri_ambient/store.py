@@ -77,9 +77,10 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
 
 def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
     """Read all or some slices. Raises UserError if the file is not a prepared volume."""
-    read_layout(path)
     try:
         with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise KeyError(f"its format is not {FORMAT!r}")
             arrays = {
                 key: torch.from_numpy(np.asarray(dataset(file, key)[slices]))
                 for key in ("kspace", "mask", "sens_maps", "scale", "noise_std")

@@ -15,9 +15,6 @@ from recon.denoising import denoiser_for
 from recon.posterior import AdpsSettings, Callback, DdsSettings, adps, dds
 from recon.problem import Problem
 
-SMALLEST_SIGMA = 0.01
-
-
 Images = Complex[Tensor, "k y x"]
 Solve = Callable[[Problem, Prior | None, int, Generator, Callback], Images]
 
@@ -65,13 +62,11 @@ def solve_by_adps(
 def solve_in_one_step(
     problem: Problem, prior: Prior | None, samples: int, generator: Generator, callback: Callback
 ) -> Images:
-    """A-OS (Aali et al., 2024): one call of the ambient denoiser on the scan's own lines, E[x | y, M]; no spread.
-
-    The measurement's noise is the only noise, so sigma is its level.
-    """
+    """A-OS (Aali et al., 2024): one call of the ambient denoiser on the scan's own lines, E[x | y, M]; no spread."""
     assert prior is not None
-    sigma = torch.tensor([max(problem.noise_std, SMALLEST_SIGMA)])
-    return prior.denoiser(problem.kspace[None], problem.sense.maps[None], problem.sense.mask[None], sigma)
+    sense = problem.sense
+    noise = torch.tensor([problem.noise_std])
+    return prior.denoiser.from_measurements(problem.kspace[None], sense.maps[None], sense.mask[None], noise)
 
 
 METHODS: dict[str, Method] = {

@@ -24,21 +24,27 @@ def table(
     if reference is not None:
         caption += (
             " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+            " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
     show = Table(title=title, caption=caption, caption_justify="left")
     show.add_column("method")
-    for name in (*(METRICS if reference is not None else ()), "residual", "s/slice"):
+    for name in (*((*METRICS, "std/error") if reference is not None else ()), "residual", "s/slice"):
         show.add_column(name, justify="right")
     for name, found in results.items():
         for label, images in _versions(name, found).items():
-            row = (
-                [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
-                if reference is not None
-                else []
-            )
+            row = []
+            if reference is not None:
+                row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
+                of_mean = label != name and label == _title(name, found)
+                row.append(f"{spread_over_error(found, reference):.2f}" if of_mean else "")
             seconds = f"{found.seconds / len(found.samples):.2f}"
             show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
     return show
+
+
+def spread_over_error(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> float:
+    """Root mean square std over root mean square |mean - reference|, over all pixels."""
+    return float(found.std.norm() / (found.mean - reference).norm())
 
 
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:

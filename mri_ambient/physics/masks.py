@@ -68,6 +68,12 @@ def line_mask(kind: str, accel: float, acs: int, acquired: LineMask, generator: 
     return mask
 
 
+def slice_mask(volume: str, slice_index: int, kind: str, accel: float, acs: int, acquired: LineMask) -> LineMask:
+    """The one mask of a slice at one acceleration, the same wherever and whenever it is drawn."""
+    generator = Generator().manual_seed(mask_seed(volume, slice_index, accel, kind))
+    return line_mask(kind, accel, acs, acquired, generator)
+
+
 def _equispaced(outer: int, wanted: int, offsets: Float[Tensor, " n"]) -> Tensor:
     """Indices [n, wanted] into the outer lines for offsets in [0, 1)."""
     spacing = outer / max(wanted, 1)

@@ -16,6 +16,8 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.physics.solvers import data_consistency
 from mri_ambient.priors.unet import UNet
 
+SMALLEST_SIGMA = 0.01  # seldom seen in training below it
+
 
 class Architecture(BaseModel):
     """What is needed to build a denoiser; stored in the prior's card."""
@@ -47,6 +49,16 @@ class Denoiser(nn.Module):
         """The estimate of E[x | kspace, mask, sigma], 0 where no coil sees."""
         sense = Sense(maps, mask)
         return torch.where(sense.support, self.estimate(sense, kspace, sigma), 0)
+
+    def from_measurements(
+        self,
+        kspace: Complex[Tensor, "batch coil y x"],
+        maps: Complex[Tensor, "batch coil y x"],
+        mask: Bool[Tensor, "#batch #y x"],
+        noise_std: Float[Tensor, " batch"],
+    ) -> Complex[Tensor, "batch y x"]:
+        """E[x | y, M] of measured k-space: its own noise is the only noise, so sigma is its level."""
+        return self(kspace, maps, mask, noise_std.clamp_min(SMALLEST_SIGMA))
 
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         raise NotImplementedError

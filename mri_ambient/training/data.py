@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
-from mri_ambient.physics.masks import line_mask, mask_seed
+from mri_ambient.physics.masks import mask_seed, slice_mask
 from mri_ambient.physics.sense import whole_image
 from mri_ambient.store import PreparedVolume, dataset, read_layout, read_volume
 
@@ -112,9 +112,8 @@ class MeasuredSlices:
         accel = self.accels[choice]
         if accel == 1:
             return own
-        generator = torch.Generator().manual_seed(mask_seed(volume.name, index, accel, self.kind))
         try:
-            return line_mask(self.kind, accel, volume.acs[1], volume.acquired, generator)
+            return slice_mask(volume.name, index, self.kind, accel, volume.acs[1], volume.acquired)
         except ValueError as error:
             raise UserError(f"{volume.name}: {error}; ask for a smaller --accel") from error
 

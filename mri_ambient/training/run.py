@@ -90,8 +90,7 @@ def claim(folder: Path, config: RunConfig, resume: bool) -> None:
 def reconstruct_training_scans(prior: Prior, data: MeasuredSlices, out: Path) -> None:
     """The E-step of a lap: each training slice from its own measured lines, E[x | y, M], by one call of the denoiser.
 
-    The measurement's own noise is the only noise, so sigma is its level. A finished file is not repeated.
-    """
+    A finished file is not repeated."""
     writable_folder(out)
     for path in track(data.paths, "reconstructing the training scans", len(data.paths)):
         target = out / path.name
@@ -104,16 +103,12 @@ def reconstruct_training_scans(prior: Prior, data: MeasuredSlices, out: Path) ->
             file["image"] = np.concatenate(images)
 
 
-SMALLEST_SIGMA = 0.01
-
-
 @torch.no_grad()
 def _denoised(
     prior: Prior, data: MeasuredSlices, path: Path, indices: torch.Tensor, levels: torch.Tensor
 ) -> np.ndarray:
     batch = stack([data.slice(path, i) for i in indices.tolist()])
-    sigma = levels[indices].clamp_min(SMALLEST_SIGMA)
-    return prior.denoiser(batch.kspace, batch.maps, batch.mask, sigma).numpy()
+    return prior.denoiser.from_measurements(batch.kspace, batch.maps, batch.mask, levels[indices]).numpy()
 
 
 def _stage(
