@@ -45,7 +45,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     kspace = crop_readout(scan)
     slices, _, rows, columns = kspace.shape
     mask = scan.mask.expand(slices, *scan.mask.shape).clone()
-    full = bool((scan.mask | ~scan.acquired).all())
+    full = scan.fully_sampled
     acs = _acs(scan, full, settings.acs, rows)
     if settings.accel is not None:
         if not full:

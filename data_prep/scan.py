@@ -11,15 +11,27 @@ from torch import Tensor
 class Scan:
     """Multi-coil Cartesian k-space as the scanner (or the file) gives it, in its own units.
 
-    mask: what was measured, ``[y or 1, x]``. acquired: the phase-encode columns that are not zero padding.
+    format: what the file was found to be. mask: what was measured, ``[y or 1, x]``.
+    acquired: the phase-encode columns that are not zero padding.
     recon_rows: the readout matrix to keep, smaller than y when the readout is oversampled; None if the file doesn't say.
     field_of_view: (y, x) in mm after readout oversampling is removed; None if the file doesn't say.
+    noise: samples without signal, of the variance that the noise of one k-space sample has; None if the file has none.
+    sens_maps: the file's own sensitivity maps, if it has any. notes: what was odd and what was made of it, a sentence each.
     """
 
     path: Path
+    format: str
     kspace: Complex[Tensor, "slice coil y x"]
     mask: Bool[Tensor, "#y x"]
     acquired: Bool[Tensor, " x"]
-    recon_rows: int | None
-    field_of_view: tuple[float, float] | None
-    simulated: bool
+    recon_rows: int | None = None
+    field_of_view: tuple[float, float] | None = None
+    noise: Complex[Tensor, "coil n"] | None = None
+    sens_maps: Complex[Tensor, "slice coil rows x"] | None = None
+    notes: tuple[str, ...] = ()
+    simulated: bool = False
+
+    @property
+    def fully_sampled(self) -> bool:
+        """Whether every acquired column is measured."""
+        return bool((self.mask | ~self.acquired).all())

@@ -1,0 +1,41 @@
+"""HDF5 with ``kspace``: fastMRI multi-coil files (train, validation and test layouts), or just the bare array.
+
+Optional beside it: ``mask`` [x] or [y, x], ``noise`` [coil, n], ``sens_maps`` like ``kspace``, ``ismrmrd_header``.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data_prep.readers.checks import HELP, make_scan
+from data_prep.readers.header import read_header
+from data_prep.scan import Scan
+from mri_ambient.errors import UserError
+
+
+def read_hdf5(path: Path, file: h5py.File) -> Scan:
+    """Raises UserError if there is no usable ``kspace``."""
+    stored = file.get("kspace")
+    if not isinstance(stored, h5py.Dataset):
+        raise UserError(f"{path}: holds no `kspace` dataset (found: {', '.join(file) or 'nothing'}); name it so")
+    if stored.ndim == 3 and stored.dtype.kind == "c":
+        raise UserError(f"{path}: `kspace` has 3 dimensions {stored.shape}; {HELP}, with a coil axis even for one coil")
+    xml = file.get("ismrmrd_header")
+    header = None
+    if isinstance(xml, h5py.Dataset) and stored.ndim == 4:
+        header = read_header(path, xml[()], stored.shape)
+    arrays = {key: _optional(file, key) for key in ("mask", "noise", "sens_maps")}
+    return make_scan(
+        path,
+        "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
+        stored[()],
+        header=header,
+        simulated=bool(file.attrs.get("simulated", False)),
+        **arrays,
+    )
+
+
+def _optional(file: h5py.File, key: str) -> np.ndarray | None:
+    stored = file.get(key)
+    return stored[()] if isinstance(stored, h5py.Dataset) else None

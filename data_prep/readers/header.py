@@ -1,0 +1,66 @@
+"""What an ISMRMRD XML header says of the array beside it, as far as the array agrees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from mri_ambient.errors import UserError
+
+
+@dataclass(frozen=True)
+class Header:
+    """rows: the readout matrix without oversampling. limits: first and last acquired phase-encode column.
+    field_of_view: (y, x) in mm, readout oversampling removed. Each is None where the header doesn't say."""
+
+    rows: int | None = None
+    limits: tuple[int, int] | None = None
+    field_of_view: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
+    """For fastMRI's ``ismrmrd_header`` beside k-space of ``shape`` (slice, coil, y, x): the header's x is the array's y.
+
+    Nothing else of the header (it may hold who was scanned, where and when) is kept.
+    """
+    from fastmri.data.mri_data import et_query
+
+    def number(*names: str) -> float:
+        return float(et_query(root, names))
+
+    try:
+        root = ElementTree.fromstring(xml)
+        rows, columns = shape[-2:]
+        encoded = int(number("encoding", "encodedSpace", "matrixSize", "x"))
+        recon_rows = int(number("encoding", "reconSpace", "matrixSize", "x"))
+        lines = ("encoding", "encodingLimits", "kspace_encoding_step_1")
+        first = columns // 2 - int(number(*lines, "center"))
+        last = first + int(number(*lines, "maximum"))
+        readout_fov = number("encoding", "encodedSpace", "fieldOfView_mm", "x")
+        phase_fov = number("encoding", "encodedSpace", "fieldOfView_mm", "y")
+    except (ElementTree.ParseError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{path}: `ismrmrd_header` can't be read ({error}); repair it, or remove it to use the array alone"
+        ) from error
+    notes = []
+    if encoded != rows:
+        notes.append(f"the header's readout has {encoded} samples, the array's {rows}: the array is followed")
+    if recon_rows > rows:  # seen in fastMRI brain FLAIR files
+        notes.append(f"the header's image has {recon_rows} rows, more than k-space has ({rows}): nothing is cropped")
+    try:
+        slices = int(number("encoding", "encodingLimits", "slice", "maximum")) + 1
+    except (RuntimeError, ValueError):
+        slices = shape[0]
+    if slices != shape[0]:
+        notes.append(f"the header tells of {slices} slices, the array has {shape[0]}: the array is followed")
+    if first < 0 or last >= columns:
+        notes.append(
+            f"the header's phase encodes ({first} to {last}) do not fit {columns} columns: the data tell what is padding"
+        )
+    crop = recon_rows < rows
+    return Header(
+        rows=recon_rows if crop else None,
+        limits=(first, last) if 0 <= first and last < columns else None,
+        field_of_view=(readout_fov * recon_rows / rows if crop else readout_fov, phase_fov),
+        notes=tuple(notes),
+    )
