@@ -1,0 +1,136 @@
+"""ESPIRiT: coil sensitivity maps from the autocalibration lines (Uecker et al., MRM 71:990, 2014).
+
+The neighbourhoods of k-space in the calibration region span a subspace (their signal kernels). In the image, coil
+sensitivities are at each pixel the eigenvector of eigenvalue 1 of a coil x coil matrix G made of those kernels.
+"""
+
+import math
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+CALIBRATION_ROWS = 48
+KERNEL = 6
+START = 8  # the power iteration starts from the eigenvectors of every START-th pixel
+BLOCK_BYTES = 2**24  # of the matrices G that exist at once: they fit in a cache
+
+Gram = Complex[Tensor, "*pixels coil coil"]
+
+
+def espirit(
+    kspace: Complex[Tensor, "*slice coil y x"],
+    acs: tuple[int, int],
+    sets: int = 1,
+    threshold: float = 0.02,
+    crop: float = 0.8,
+    soft: bool = False,
+    iterations: int = 8,
+) -> Complex[Tensor, "*slice set coil y x"]:
+    """Maps of every slice, on the device of ``kspace``, of which only the ACS is read; complex64.
+
+    acs: rows and columns of the fully sampled centre; the calibration box is at most 48 rows high and never wider than it.
+    sets: how many maps a pixel; the second serves where an object folds onto itself. threshold: singular values below
+    this share of the largest are noise. crop: where a set's eigenvalue is below it there is no object, and the maps are 0
+    (soft: they fade out over crop +- 0.1, and so are not of unit norm there). Elsewhere sum_c |S_c|^2 = 1. The phase
+    reference makes the calibration region's principal virtual coil real, which is smooth and changes little with the noise.
+    """
+    slices = kspace.flatten(0, -4) if kspace.ndim > 3 else kspace[None]
+    maps = [_slice_maps(k, acs, sets, threshold, crop, soft, iterations) for k in slices]
+    return torch.stack(maps).reshape(*kspace.shape[:-3], sets, *kspace.shape[-3:])
+
+
+def calibration_box(kspace: Complex[Tensor, "coil y x"], acs: tuple[int, int]) -> Complex[Tensor, "coil r c"]:
+    """The fully sampled centre of k-space, no larger than the true ACS and at most 48 rows high."""
+    rows, columns = kspace.shape[-2:]
+    height, width = min(acs[0], CALIBRATION_ROWS), acs[1]
+    top, left = rows // 2 - height // 2, columns // 2 - width // 2
+    return kspace[:, top : top + height, left : left + width]
+
+
+def principal_coil(box: Complex[Tensor, "coil r c"]) -> Complex[Tensor, " coil"]:
+    """The combination of coils that holds most of the box's energy, its largest weight real and positive."""
+    signals = box.flatten(1)
+    weights = torch.linalg.eigh(signals @ signals.mH).eigenvectors[:, -1]
+    return weights * torch.exp(-1j * weights[weights.abs().argmax()].angle())
+
+
+def _slice_maps(
+    kspace: Tensor, acs: tuple[int, int], sets: int, threshold: float, crop: float, soft: bool, iterations: int
+) -> Complex[Tensor, "set coil y x"]:
+    coils, rows, columns = kspace.shape
+    box = calibration_box(kspace, acs)
+    reference = principal_coil(box)
+    correlation = kernel_correlation(box, threshold)
+    maps = kspace.new_zeros(sets, coils, rows, columns)
+    block = START * max(1, BLOCK_BYTES // (8 * coils**2 * columns * START))
+    for top in range(0, rows, block):
+        gram = gram_at(correlation, (rows, columns), torch.arange(top, min(top + block, rows)))
+        for index in range(sets):
+            vector, value = _principal(gram, iterations)
+            weight = _ramp(value, crop) if soft else (value > crop).float()
+            turned = vector * torch.exp(-1j * (vector @ reference.conj()).angle())[..., None]
+            maps[index, :, top : top + block] = (turned * weight[..., None]).permute(2, 0, 1)
+            if index + 1 < sets:
+                gram = gram - value[..., None, None] * vector[..., :, None] * vector[..., None, :].conj()
+    return maps
+
+
+def kernel_correlation(box: Complex[Tensor, "coil r c"], threshold: float) -> Complex[Tensor, "coil coil p q"]:
+    """sum_k of the cross-correlation of the signal kernels of coils i and j: G's Fourier coefficients, (2 n - 1) an axis.
+
+    The signal kernels are the right singular vectors of the calibration matrix (one row a k-space neighbourhood).
+    """
+    coils = len(box)
+    kernel = (min(KERNEL, (box.shape[1] + 1) // 2), min(KERNEL, (box.shape[2] + 1) // 2))
+    windows = box.unfold(1, kernel[0], 1).unfold(2, kernel[1], 1)
+    matrix = windows.permute(1, 2, 0, 3, 4).reshape(-1, coils * kernel[0] * kernel[1])
+    energy, vectors = torch.linalg.eigh(matrix.mH @ matrix)
+    signals = vectors[:, energy > threshold**2 * energy[-1]].mH.reshape(-1, coils, *kernel)
+    small = torch.fft.ifftn(signals, s=[2 * n - 1 for n in kernel], dim=(-2, -1), norm="forward")
+    product = torch.einsum("kiyx,kjyx->ijyx", small, small.conj())
+    correlation = torch.fft.fftn(product, dim=(-2, -1), norm="forward") / (kernel[0] * kernel[1])
+    return torch.fft.fftshift(correlation, dim=(-2, -1))
+
+
+def gram_at(correlation: Complex[Tensor, "coil coil p q"], matrix: tuple[int, int], rows: Tensor) -> Gram:
+    """G at the pixels of ``rows`` of an image of ``matrix``: the Fourier series of ``correlation``, [y, x, coil, coil]."""
+    coils, heights, widths = len(correlation), *correlation.shape[-2:]
+    device = correlation.device
+    vertical = _harmonics(rows.to(device), matrix[0], heights)
+    horizontal = _harmonics(torch.arange(matrix[1], device=device), matrix[1], widths)
+    lines = horizontal @ correlation.permute(3, 2, 0, 1).reshape(widths, -1)  # [x, p coil coil]
+    lines = lines.reshape(matrix[1], heights, -1).transpose(0, 1).reshape(heights, -1)
+    return (vertical @ lines).reshape(len(rows), matrix[1], coils, coils)
+
+
+def _harmonics(pixels: Tensor, size: int, count: int) -> Complex[Tensor, "pixel count"]:
+    position = (pixels - size // 2).double()[:, None]
+    order = (torch.arange(count, device=pixels.device) - count // 2).double()
+    return torch.exp(2j * math.pi * position * order / size).to(torch.complex64)
+
+
+def _principal(gram: Gram, iterations: int) -> tuple[Complex[Tensor, "y x coil"], Float[Tensor, "y x"]]:
+    """The largest eigenvalue and its vector at every pixel: power iteration from the eigenvectors of a coarse grid.
+
+    G varies as slowly as its few harmonics let it, so the start is close and few iterations do.
+    """
+    rows, columns = gram.shape[:2]
+    coarse = torch.linalg.eigh(gram[START // 2 :: START, START // 2 :: START]).eigenvectors[..., -1]
+    near = lambda n, m: (torch.arange(n, device=gram.device) // START).clamp_max(m - 1)  # noqa: E731
+    vector = coarse[near(rows, coarse.shape[0])][:, near(columns, coarse.shape[1]), :, None]
+    for _ in range(iterations - 1):  # not normalised in between: an eigenvalue's power stays far from underflow
+        vector = gram @ vector
+    vector = vector / _norm(vector).clamp_min(1e-30)
+    image = gram @ vector
+    value = _norm(image)
+    return (image / value.clamp_min(1e-30))[..., 0], value[..., 0, 0]
+
+
+def _norm(vector: Complex[Tensor, "y x coil 1"]) -> Float[Tensor, "y x 1 1"]:
+    return (vector.mH @ vector).real.sqrt()
+
+
+def _ramp(value: Float[Tensor, "y x"], crop: float) -> Float[Tensor, "y x"]:
+    share = ((value - crop + 0.1) / 0.2).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
