@@ -24,5 +24,5 @@ clean:
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bart]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bart,raw,cluster]'
 	touch $@

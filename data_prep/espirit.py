@@ -85,8 +85,11 @@ def kernel_correlation(box: Complex[Tensor, "coil r c"], threshold: float) -> Co
     kernel = (min(KERNEL, (box.shape[1] + 1) // 2), min(KERNEL, (box.shape[2] + 1) // 2))
     windows = box.unfold(1, kernel[0], 1).unfold(2, kernel[1], 1)
     matrix = windows.permute(1, 2, 0, 3, 4).reshape(-1, coils * kernel[0] * kernel[1])
-    energy, vectors = torch.linalg.eigh(matrix.mH @ matrix)
-    signals = vectors[:, energy > threshold**2 * energy[-1]].mH.reshape(-1, coils, *kernel)
+    wide = matrix.shape[0] < matrix.shape[1]  # many coils: the smaller of the two Gram matrices has the same values
+    energy, vectors = torch.linalg.eigh(matrix @ matrix.mH if wide else matrix.mH @ matrix)
+    kept = energy > threshold**2 * energy[-1]
+    signals = matrix.mH @ (vectors[:, kept] / energy[kept].sqrt()) if wide else vectors[:, kept]
+    signals = signals.mH.reshape(-1, coils, *kernel)
     small = torch.fft.ifftn(signals, s=[2 * n - 1 for n in kernel], dim=(-2, -1), norm="forward")
     product = torch.einsum("kiyx,kjyx->ijyx", small, small.conj())
     correlation = torch.fft.fftn(product, dim=(-2, -1), norm="forward") / (kernel[0] * kernel[1])

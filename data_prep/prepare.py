@@ -1,78 +1,96 @@
-"""Raw scan -> prepared volume: crop the readout, find the ACS, estimate maps and noise, normalise."""
+"""Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Complex
-from rich.markup import escape
 from torch import Tensor
 
-from data_prep.maps import MAPS
-from data_prep.readers import read_scan
+from data_prep.calibration import box_of, find_acs, only_acs
+from data_prep.coil_noise import covariance, noise_samples, whitener
+from data_prep.compression import compression_matrix
+from data_prep.maps import ESTIMATORS
 from data_prep.scan import Scan
 from mri_ambient import __version__
-from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
-from mri_ambient.files import writable_folder
 from mri_ambient.physics.fourier import fftc, ifft2c, ifftc
-from mri_ambient.physics.masks import acs_mask, slice_mask
-from mri_ambient.processes import run_in_processes
-from mri_ambient.store import PreparedVolume, read_provenance, write_volume
+from mri_ambient.physics.masks import slice_mask
+from mri_ambient.store import PreparedVolume
 
-ACS_SHARE = 0.08
 PERCENTILE = 0.99
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
     """accel: undersample a fully sampled scan, keeping only the measured lines (None keeps the scan's own sampling).
-    acs: how many central lines calibrate; None means 8 % of the columns if fully sampled, else what the mask has."""
+    mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
+    sampled, else what the mask has. maps: espirit, sigpy, bart, file; None means the file's own if it has any, else espirit.
+    coils: how many virtual coils remain, if there are more."""
 
     accel: float | None = None
     mask: str = "random"
     acs: int | None = None
-    maps: str = "espirit"
+    maps: str | None = None
+    coils: int = 8
 
 
 def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     """Only measured samples reach the result: two scans that differ off the mask give the same volume.
 
-    Raises UserError if the scan has no usable ACS, or fewer lines than ``accel`` asks for.
+    Per slice: k = C W y / scale, with W the prewhitener (of the noise scan, else of the readout's edge), C the compression.
+    Raises UserError if the scan has no usable ACS, fewer lines than ``accel`` asks for, or not the maps that were asked for.
     """
-    kspace = crop_readout(scan)
-    slices, _, rows, columns = kspace.shape
-    mask = scan.mask.expand(slices, *scan.mask.shape).clone()
-    full = scan.fully_sampled
-    acs = _acs(scan, full, settings.acs, rows)
-    if settings.accel is not None:
-        if not full:
-            raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
-        lines = [draw_mask(scan.path, i, settings, acs[1], scan.acquired) for i in range(slices)]
-        mask = torch.stack(lines).unsqueeze(1)
-    kspace = torch.where(mask.unsqueeze(1), kspace, 0)
-    calibration = kspace * centre_mask(acs, rows, columns)
-    scale = torch.stack([acs_scale(k) for k in calibration])
-    if not (scale > 0).all():
-        raise UserError(f"{scan.path}: slice {int(scale.argmin())} has no signal in its ACS; remove that slice")
-    kspace = kspace / scale[:, None, None, None]
-    estimate = MAPS[settings.maps]
-    maps = torch.stack([estimate(k, acs) for k in kspace])
+    if settings.accel is not None and settings.mask == "poisson":
+        scan = replace(scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None)  # a 2-D mask is not croppable
+    rows, columns = target_rows(scan), scan.kspace.shape[-1]
+    acs = find_acs(scan, settings.acs, rows)
+    mask, acs = draw_masks(scan, settings, acs, rows)
+    measured = torch.where(mask.unsqueeze(1), scan.kspace, 0)
+    noise = scan.noise if scan.noise is not None else noise_samples(measured, mask)
+    noise_covariance = covariance(noise)
+    level = noise_covariance.diagonal().real.mean().sqrt()  # white noise of the coils' mean variance: the file's units stay
+    if not level > 0:
+        level, noise_covariance = torch.tensor(1.0), torch.eye(len(noise), dtype=torch.complex64)
+    white = level * whitener(noise_covariance)
+    noise_std = torch.view_as_real(white @ noise).abs().median() * 1.4826  # robust to signal at the edge
+
+    count, coils = len(measured), min(settings.coils, scan.kspace.shape[1])
+    kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
+    maps, scale = torch.empty_like(kspace), torch.empty(count)
+    transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    source = map_source(scan, settings)
+    for index in range(count):
+        whitened = crop_readout(torch.einsum("vc,cyx->vyx", white, measured[index]), scan)
+        compression = compression_matrix(box_of(whitened, acs), coils)
+        compressed = torch.einsum("vc,cyx->vyx", compression, whitened)
+        scale[index] = acs_scale(only_acs(compressed, acs))
+        if not scale[index] > 0:
+            raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
+        kspace[index] = compressed / scale[index]
+        transform[index] = compression @ white / scale[index]
+        if source == "file":
+            maps[index] = transformed_maps(scan, index, compression @ white, rows)
+        else:
+            maps[index] = ESTIMATORS[source](kspace[index], acs)
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
         mask=mask,
         acquired=scan.acquired,
-        sens_maps=maps.to(torch.complex64),
+        sens_maps=maps,
         scale=scale,
-        noise_std=torch.stack([noise_level(k, m) for k, m in zip(kspace, mask, strict=True)]),
+        noise_std=noise_std / scale,
         acs=acs,
+        coil_transform=transform,
         provenance={
             "source": scan.path.name,
-            "source_sha256": file_hash(scan.path),
+            "format": scan.format,
+            "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
+            "maps": source,
+            "noise_from": "readout edge" if scan.noise is None else "noise scan",
+            "coils": [len(noise), coils],
             "field_of_view_mm": scan.field_of_view,
             "simulated": scan.simulated,
             "version": __version__,
@@ -81,71 +99,51 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
 
 
 def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
-    """All that the scan holds, behind the maps and the scale of its undersampled ``volume``: what errors are measured on."""
-    kspace = crop_readout(scan) / volume.scale[:, None, None, None]
+    """All that the scan holds, behind the coils and the scale of its undersampled ``volume``: what errors are measured on."""
+    kspace = torch.stack(
+        [
+            torch.einsum("vc,cyx->vyx", transform, crop_readout(measured, scan))
+            for transform, measured in zip(volume.coil_transform, scan.kspace, strict=True)
+        ]
+    )
+    kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
     mask = scan.mask.expand(len(kspace), *scan.mask.shape)
     return replace(volume, kspace=kspace, mask=mask)
 
 
-def prepare_folder(
-    folder: Path, out: Path, settings: PrepareSettings, workers: int = 1
-) -> tuple[int, int, list[UserError]]:
-    """Prepare every ``*.h5`` of ``folder`` into ``out``; returns how many were done, skipped as finished, and the errors.
-
-    A finished file with the same source and settings is skipped. A bad file is reported and the rest go on.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the folder that holds the raw .h5 scans")
-    paths = sorted(folder.glob("*.h5"))
-    if not paths:
-        raise UserError(f"{folder}: holds no .h5 file; give the folder that holds the raw scans")
-    writable_folder(out)
-    finished: list[bool] = []
-    errors: list[UserError] = []
-
-    def collect(job: Future) -> None:
-        try:
-            finished.append(not job.result())
-        except UserError as error:
-            stderr.print(f"[red]failed[/] {escape(str(error))}", highlight=False)
-            errors.append(error)
-
-    jobs = [(path, out / path.name, settings) for path in paths]
-    run_in_processes(prepare_file, jobs, workers, "preparing", collect)
-    return finished.count(False), finished.count(True), errors
-
-
-def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> bool:
-    """Prepare one scan into ``target``; False if that is finished already."""
-    if _finished(target, source, settings):
-        return False
-    write_volume(target, prepare(read_scan(source), settings))
-    return True
-
-
-def crop_readout(scan: Scan) -> Complex[Tensor, "slice coil y x"]:
-    """Remove readout oversampling: the central ``recon_rows`` of the image's rows, back in k-space at unit noise gain."""
+def target_rows(scan: Scan) -> int:
+    """The matrix along the readout once oversampling is removed; samples scattered along it can't be cropped."""
     rows = scan.kspace.shape[-2]
-    if scan.recon_rows is None or scan.recon_rows == rows or scan.mask.shape[0] != 1:
-        return scan.kspace
-    top = rows // 2 - scan.recon_rows // 2
-    image = ifftc(scan.kspace, (-2,))[..., top : top + scan.recon_rows, :]
+    return rows if scan.recon_rows is None or scan.mask.shape[0] != 1 else scan.recon_rows
+
+
+def crop_readout(kspace: Complex[Tensor, "*batch y x"], scan: Scan) -> Complex[Tensor, "*batch rows x"]:
+    """Remove readout oversampling: the central rows of the image, back in k-space at unit noise gain."""
+    rows, wanted = kspace.shape[-2], target_rows(scan)
+    if wanted == rows:
+        return kspace
+    top = rows // 2 - wanted // 2
+    image = ifftc(kspace, (-2,))[..., top : top + wanted, :]
     return fftc(image, (-2,)).contiguous()
 
 
-def draw_mask(
-    path: Path, index: int, settings: PrepareSettings, acs: int, acquired: Bool[Tensor, " x"]
-) -> Bool[Tensor, " x"]:
-    """The slice's mask. Raises UserError if ``accel`` asks for fewer lines than the ACS has."""
-    assert settings.accel is not None
+def draw_masks(
+    scan: Scan, settings: PrepareSettings, acs: tuple[int, int], rows: int
+) -> tuple[Bool[Tensor, "slice #y x"], tuple[int, int]]:
+    """Every slice's mask and the ACS behind it. Raises UserError if ``accel`` can't be had from this scan."""
+    slices = len(scan.kspace)
+    if settings.accel is None:
+        return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
+    if not scan.fully_sampled:
+        raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+    if settings.mask == "poisson":
+        acs = (min(acs[1], rows), acs[1])
+    kind, accel = settings.mask, settings.accel
     try:
-        return slice_mask(path.stem, index, settings.mask, settings.accel, acs, acquired)
+        masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
-        raise UserError(f"{path}: {error}; ask for a smaller --accel or fewer --acs lines") from error
-
-
-def centre_mask(acs: tuple[int, int], rows: int, columns: int) -> Bool[Tensor, "y x"]:
-    return acs_mask(rows, acs[0])[:, None] & acs_mask(columns, acs[1])
+        raise UserError(f"{scan.path}: {error}; ask for a smaller --accel or fewer --acs lines") from error
+    return torch.stack(masks), acs
 
 
 def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:
@@ -154,66 +152,27 @@ def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:
     return torch.quantile(rss.flatten(), PERCENTILE)
 
 
-def noise_level(kspace: Complex[Tensor, "coil y x"], mask: Bool[Tensor, "#y x"]) -> Tensor:
-    """Standard deviation of a real component, from the measured samples furthest from the centre of k-space.
-
-    The median absolute deviation over the outermost tenth of the measured samples; an upper bound where the object still
-    has signal there.
-    """
-    rows, columns = kspace.shape[-2:]
-    y = (torch.arange(rows) - rows // 2).abs() / rows
-    x = (torch.arange(columns) - columns // 2).abs() / columns
-    distance = torch.where(mask, torch.hypot(y[:, None], x[None]), -1.0)
-    far = distance >= torch.quantile(distance[distance >= 0], 0.9)
-    return torch.view_as_real(kspace[:, far]).abs().median() * 1.4826
+def map_source(scan: Scan, settings: PrepareSettings) -> str:
+    if settings.maps == "file" and scan.sens_maps is None:
+        raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
+    return settings.maps or ("espirit" if scan.sens_maps is None else "file")
 
 
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def transformed_maps(
+    scan: Scan, index: int, transform: Complex[Tensor, "virtual coil"], rows: int
+) -> Complex[Tensor, "virtual y x"]:
+    """The file's own maps behind the same coils as the data, of unit norm where they are not 0."""
+    assert scan.sens_maps is not None
+    own = scan.sens_maps[index]
+    top = own.shape[-2] // 2 - rows // 2
+    maps = torch.einsum("vc,cyx->vyx", transform, own[:, top : top + rows])
+    norm = maps.abs().square().sum(0).sqrt()
+    return torch.where(norm > 1e-6 * norm.max(), maps / norm.clamp_min(1e-30), 0)
 
 
-def _acs(scan: Scan, full: bool, wanted: int | None, rows: int) -> tuple[int, int]:
-    """Rows and columns of the fully sampled centre."""
-    columns = scan.mask.shape[-1]
-    if full:
-        available = (rows, int(scan.acquired.sum()))
-        width = wanted if wanted is not None else round(ACS_SHARE * columns)
-    else:
-        available = _measured_centre(scan.mask.expand(rows, -1))
-        width = wanted if wanted is not None else available[1]
-    if not 4 <= width <= available[1]:
-        raise UserError(
-            f"{scan.path}: has {available[1]} fully sampled central lines where {max(width, 4)} are needed to calibrate "
-            "the coils; choose --acs accordingly, or acquire more central lines"
-        )
-    return min(available[0], rows), width
-
-
-def _measured_centre(mask: Bool[Tensor, "y x"]) -> tuple[int, int]:
-    """The largest centred rectangle without a hole: grown evenly first, then along each axis."""
-    rows, columns = mask.shape
-
-    def whole(height: int, width: int) -> bool:
-        box = mask[centre_mask((height, width), rows, columns)]
-        return height <= rows and width <= columns and bool(box.all())
-
-    size = 0
-    while size < min(rows, columns) and whole(size + 1, size + 1):
-        size += 1
-    height = width = size
-    while size and height < rows and whole(height + 1, width):
-        height += 1
-    while size and width < columns and whole(height, width + 1):
-        width += 1
-    return height, width
-
-
-def _finished(target: Path, source: Path, settings: PrepareSettings) -> bool:
-    provenance = read_provenance(target)
-    return (
-        provenance is not None
-        and provenance["version"] == __version__
-        and provenance["settings"] == asdict(settings)
-        and provenance["source_sha256"] == file_hash(source)
-    )
+def measured_hash(measured: Complex[Tensor, "slice coil y x"], mask: Bool[Tensor, "slice #y x"]) -> str:
+    """SHA-256 of what was measured and where: the same for files that differ in nothing else."""
+    digest = hashlib.sha256(mask.numpy().tobytes())
+    for kspace in measured:
+        digest.update(kspace.contiguous().numpy().data)
+    return digest.hexdigest()

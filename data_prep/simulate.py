@@ -1,7 +1,6 @@
 """Simulated multi-coil scans in fastMRI's file layout, labelled as simulated."""
 
 import json
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.physics.fourier import fft2c
-from mri_ambient.processes import run_in_processes
+from mri_ambient.processes import Spread, run_jobs
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def simulate_folder(
                 f"{path}: exists with other settings; remove it, pass --force, or simulate into another folder"
             )
     jobs = [(path, index, settings) for index, path in missing]
-    run_in_processes(simulate_scan, jobs, workers, "simulating", Future.result)
+    run_jobs(simulate_scan, jobs, Spread(workers), "simulating", lambda _, result: result())
     return paths
 
 

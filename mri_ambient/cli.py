@@ -21,9 +21,12 @@ app = typer.Typer(
 Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
 ]
-Mask = Annotated[str, typer.Option("--mask", help="Line mask: random or equispaced.")]
+Mask = Annotated[str, typer.Option("--mask", help="random, equispaced, gaussian (lines) or poisson (2-D).")]
 Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with [default: 8 %].")]
-Maps = Annotated[str, typer.Option("--maps", help="Sensitivity maps: espirit or sigpy.")]
+Maps = Annotated[
+    str | None,
+    typer.Option("--maps", help="espirit, sigpy, bart or file [default: the file's own, else espirit]."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
@@ -93,23 +96,42 @@ def simulate(
 
 @app.command()
 def prep(
-    folder: Annotated[Path, typer.Argument(help="Folder of raw .h5 scans.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of raw scans.")],
     out: Annotated[Path, typer.Option("--out")] = Path("prepared"),
     accel: Accel = None,
     mask: Mask = "random",
     acs: Acs = None,
-    maps: Maps = "espirit",
+    coils: Annotated[int, typer.Option("--coils", min=1, help="Virtual coils to compress to.")] = 8,
+    maps: Maps = None,
     workers: Workers = 1,
+    dask: Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")] = None,
 ) -> None:
-    """Raw scans -> prepared volumes: coil maps from the ACS, normalisation. A rerun skips what is finished."""
-    from data_prep.prepare import PrepareSettings, prepare_folder
+    """Raw scans -> prepared volumes: whitening, coil compression, coil maps from the ACS, normalisation.
+
+    With --accel only the measured samples are kept. A rerun skips what is finished.
+    """
+    from data_prep.folder import prepare_folder, summary_table
+    from data_prep.prepare import PrepareSettings
+    from mri_ambient.console import stdout
+    from mri_ambient.processes import Spread
 
     check_choice("--mask", mask, MASK_KINDS)
-    check_choice("--maps", maps, ("espirit", "sigpy"))
-    done, skipped, errors = prepare_folder(folder, out, PrepareSettings(accel, mask, acs, maps), workers)
-    typer.echo(f"{out}: {done} prepared, {skipped} finished before, {len(errors)} failed")
-    if errors:
+    if maps is not None:
+        check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
+    settings = PrepareSettings(accel, mask, acs, maps, coils)
+    summary = prepare_folder(folder, out, settings, Spread(workers, dask))
+    stdout.print(summary_table(summary))
+    if summary.failed:
         raise typer.Exit(2)
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(help="A raw scan, or a prepared volume.")]) -> None:
+    """What a file holds: shape, coils, sampling, ACS, noise, and what is missing."""
+    from data_prep.info import describe
+    from mri_ambient.console import stdout
+
+    stdout.print(describe(file))
 
 
 @app.command()
@@ -130,7 +152,7 @@ def train(
     seed: Seed = 0,
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes."""
-    check_choice("--mask", mask, MASK_KINDS)
+    check_choice("--mask", mask, LINE_KINDS)
     check_choice("--loss", loss, ("weighted", "published", "supervised"))
     check_choice("--denoiser", denoiser, ("unrolled", "unet"))
     accels = parse_accels(accel)
@@ -149,7 +171,7 @@ def train(
 
 @app.command()
 def recon(
-    file: Annotated[Path, typer.Argument(help="A raw scan, .h5.")],
+    file: Annotated[Path, typer.Argument(help="A raw scan, of any format that prep takes.")],
     accel: Annotated[
         float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
     ] = None,
@@ -171,7 +193,8 @@ def recon(
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
 
 
-MASK_KINDS = ("random", "equispaced")
+LINE_KINDS = ("random", "equispaced", "gaussian")
+MASK_KINDS = (*LINE_KINDS, "poisson")
 BUNDLED_PRIOR = Path(__file__).parent / "priors" / "bundled"
 DEMO_SLICES = 3
 

@@ -1,6 +1,8 @@
 """Files that are whole or absent: written under a temporary name beside the target, then renamed."""
 
+import errno
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,21 +10,35 @@ from pathlib import Path
 from mri_ambient.errors import UserError
 
 PARTIAL = ".partial"
+FULL = 2**16  # bytes: a disk with less left is full
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary name in ``path``'s folder; on success it becomes ``path``, on failure it is removed.
 
-    Raises UserError if the folder can't be made or written.
+    Raises UserError if the folder can't be made or written, or the disk is full.
     """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     writable_folder(path.parent)
     try:
-        yield temporary
-        temporary.replace(path)
+        with full_disk_is_a_user_error(path.parent):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
+    """HDF5 tells of a full disk in many ways; the disk itself is asked."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number == errno.ENOSPC or shutil.disk_usage(folder).free < FULL:
+            raise UserError(f"{folder}: the disk is full; free some space, or write elsewhere with --out") from error
+        raise
 
 
 def writable_folder(folder: Path) -> Path:

@@ -1,31 +1,116 @@
-"""Independent jobs spread over processes, with a progress bar."""
+"""Independent jobs spread over processes of this machine, or over a Dask cluster, with a progress bar."""
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import torch
 
-from mri_ambient.console import track
+from mri_ambient.console import progress_bar
+from mri_ambient.errors import UserError
+
+Job = tuple[Any, ...]
+Result = Callable[[], Any]
+Collect = Callable[[Job, Result], object]
 
 
-def run_in_processes(
-    function: Callable[..., Any],
-    jobs: Sequence[tuple[Any, ...]],
-    workers: int,
-    description: str,
-    collect: Callable[[Future], object],
-) -> None:
-    """Call ``function(*job)`` for every job and ``collect`` each future as it is done; one thread a process.
+class WorkerDied(UserError):
+    """The process that had the job in hand is gone."""
 
-    What ``collect`` raises (``Future.result`` raises what the job did), and Ctrl-C, end the rest at once.
+
+@dataclass(frozen=True)
+class Spread:
+    """Where jobs run: ``workers`` processes of this machine, or the cluster whose scheduler listens at ``dask``."""
+
+    workers: int = 1
+    dask: str | None = None
+
+
+def run_jobs(function: Callable[..., Any], jobs: Sequence[Job], spread: Spread, description: str, collect: Collect) -> None:
+    """``collect(job, result)`` for every job as it is done, where ``result()`` is what ``function(*job)`` returned or raises
+    what it raised, or WorkerDied.
+
+    What ``collect`` raises, and Ctrl-C, end the rest at once.
     """
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        futures = [pool.submit(function, *job) for job in jobs]
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=len(jobs))
+
+        def collected(job: Job, result: Result) -> None:
+            collect(job, result)
+            bar.advance(task)
+
+        if spread.dask is not None:
+            _run_on_dask(function, jobs, spread.dask, collected)
+        else:
+            _run_in_processes(function, jobs, spread.workers, collected)
+
+
+def _run_in_processes(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> None:
+    """A dying worker takes the whole pool with it. It had one of the oldest unfinished jobs in hand: each of those gets a
+    process of its own, which tells the culprit, and a new pool takes the rest."""
+    waiting = list(jobs)
+    while waiting:
+        lost = _run_pool(function, waiting, workers, collect)
+        for job in lost[:workers]:
+            if _run_pool(function, [job], 1, collect):
+                collect(job, partial(_died, job))
+        waiting = lost[workers:]
+
+
+def _run_pool(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> list[Job]:
+    """Returns the jobs that a dying worker left undone, in order."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    lost: list[int] = []
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (threads,)) as pool:
+        futures = {pool.submit(function, *job): index for index, job in enumerate(jobs)}
         try:
-            for future in track(as_completed(futures), description, len(futures)):
-                collect(future)
+            for future in as_completed(futures):
+                if isinstance(future.exception(), BrokenProcessPool):
+                    lost.append(futures[future])
+                else:
+                    collect(jobs[futures[future]], future.result)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return [jobs[index] for index in sorted(lost)]
+
+
+def _start_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait, or work, for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_on_dask(function: Callable[..., Any], jobs: Sequence[Job], address: str, collect: Collect) -> None:
+    """The workers need this package and the same files under the same paths."""
+    try:
+        from distributed import Client, KilledWorker
+        from distributed import as_completed as completed
+    except ImportError as error:
+        raise UserError("--dask: needs dask.distributed; pip install 'mri-ambient[cluster]'") from error
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--dask {address}: no Dask scheduler answers there; start one, or use --workers") from error
+    with client:
+        futures = {client.submit(function, *job, pure=False): job for job in jobs}
+        for future in completed(futures):
+            job = futures[future]
+            collect(job, partial(_died, job) if isinstance(future.exception(), KilledWorker) else future.result)
+
+
+def _died(job: Job) -> None:
+    raise WorkerDied(f"{job[0]}: the process at work on it died (out of memory?); run again, with fewer --workers")

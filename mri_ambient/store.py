@@ -3,7 +3,8 @@
 Layout (HDF5, one file a scan; contract): ``kspace`` complex64 [slice, coil, y, x], normalised, 0 where nothing was measured;
 ``mask`` bool [slice, y or 1, x], what was measured; ``acquired`` bool [x], the columns that are not zero padding;
 ``sens_maps`` complex64 [slice, coil, y, x]; ``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
-attributes: provenance. Chunked by slice.
+``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; attributes: provenance.
+Chunked by slice. The same measured samples give the same bytes.
 """
 
 import json
@@ -20,12 +21,12 @@ from torch import Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 
-FORMAT = "mri-ambient prepared volume 1"
+FORMAT = "mri-ambient prepared volume 2"
 
 
 @dataclass(frozen=True)
 class PreparedVolume:
-    """A scan ready for training or reconstruction; k-space times ``scale`` is in the file's own units.
+    """A scan ready for training or reconstruction; k-space times ``scale`` is in the file's own units, its noise white.
 
     noise_std is the standard deviation of the real (and of the imaginary) part of the noise of one k-space sample, in
     normalised units; by orthonormality also that of a coil image's pixel.
@@ -39,6 +40,7 @@ class PreparedVolume:
     scale: Float[Tensor, " slice"]
     noise_std: Float[Tensor, " slice"]
     acs: tuple[int, int]
+    coil_transform: Complex[Tensor, "slice coil receive"]
     provenance: dict[str, Any]
 
     @property
@@ -70,7 +72,7 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
         for key in ("kspace", "sens_maps"):
             array = getattr(volume, key).numpy()
             file.create_dataset(key, data=array, chunks=(1, *array.shape[1:]))
-        for key in ("mask", "acquired", "scale", "noise_std"):
+        for key in ("mask", "acquired", "scale", "noise_std", "coil_transform"):
             file[key] = getattr(volume, key).numpy()
         file["acs"] = np.array(volume.acs)
 
@@ -83,7 +85,7 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
                 raise KeyError(f"its format is not {FORMAT!r}")
             arrays = {
                 key: torch.from_numpy(np.asarray(dataset(file, key)[slices]))
-                for key in ("kspace", "mask", "sens_maps", "scale", "noise_std")
+                for key in ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
             }
             return PreparedVolume(
                 name=path.stem,
@@ -107,10 +109,10 @@ def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere")
 
 
-def read_provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance of a prepared file, or None if it is absent or not a whole prepared volume."""
+def is_prepared(path: Path) -> bool:
+    """Whether the file says that it is a prepared volume."""
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(str(file.attrs["provenance"])) if file.attrs.get("format") == FORMAT else None
-    except (OSError, KeyError, ValueError):
-        return None
+            return file.attrs.get("format") == FORMAT
+    except OSError:
+        return False

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import tests.typecheck  # noqa: F401  (named in pyproject.toml: the checker must be there before the packages are imported)
-from data_prep.prepare import PrepareSettings, prepare, prepare_folder
+from data_prep.folder import prepare_folder
+from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.store import PreparedVolume

@@ -4,19 +4,68 @@ from pathlib import Path
 
 import h5py
 
+from data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
 from data_prep.readers.hdf5 import read_hdf5
+from data_prep.readers.npy import MAGIC as NPY_MAGIC
+from data_prep.readers.npy import read_npy
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+
+FORMATS = "fastMRI or ISMRMRD HDF5, HDF5 with `kspace`, BART cfl/hdr or ra, or npy"
+SCAN_SUFFIXES = {".h5", ".hdf5", ".mrd", ".hdr", ".ra", ".npy"}  # a file so named claims to be a scan
 
 
 def read_scan(path: Path) -> Scan:
     """Read and check a scan. Raises UserError in one sentence if the file is not usable."""
+    path = _header_of(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of an HDF5 scan")
-    if not h5py.is_hdf5(path):
-        raise UserError(f"{path}: is not an HDF5 file; give a fastMRI-style .h5 with a `kspace` dataset")
+        raise UserError(f"{path}: no such file; give the path of a raw scan ({FORMATS})")
     try:
-        with h5py.File(path, "r") as file:
-            return read_hdf5(path, file)
+        start = _start(path)
+        if start.startswith(HEADER_START):
+            return read_cfl(path)
+        if start.startswith(RA_MAGIC):
+            return read_ra(path)
+        if start.startswith(NPY_MAGIC):
+            return read_npy(path)
+        if h5py.is_hdf5(path):
+            with h5py.File(path, "r") as file:
+                return read_hdf5(path, file)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: is truncated or damaged ({error}); copy or download it again") from error
+        raise UserError(f"{path}: is truncated or damaged, or may not be read ({error}); copy or download it again") from error
+    raise UserError(f"{path}: is not a scan in a known format; give {FORMATS}")
+
+
+def scan_files(folder: Path) -> tuple[list[Path], int]:
+    """The scans of a folder, known by their content or claiming to be one by their names, and how many files are none."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    data = {path.with_suffix(".cfl") for path in files if path.suffix == ".hdr"}
+    files = [path for path in files if path not in data]
+    scans = [path for path in files if path.suffix.lower() in SCAN_SUFFIXES or _is_known(path)]
+    return scans, len(files) - len(scans)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that make up a scan: one, or a BART header and its data."""
+    path = _header_of(path)
+    data = path.with_suffix(".cfl")
+    return [path, data] if path.suffix == ".hdr" and data.is_file() else [path]
+
+
+def _header_of(path: Path) -> Path:
+    """BART's users name a scan by its .hdr, by its .cfl, or by neither."""
+    header = path.with_suffix(".hdr") if path.suffix == ".cfl" else path.with_name(f"{path.name}.hdr")
+    return header if header.is_file() and (path.suffix == ".cfl" or not path.exists()) else path
+
+
+def _is_known(path: Path) -> bool:
+    try:
+        start = _start(path)
+        return start.startswith((HEADER_START, RA_MAGIC, NPY_MAGIC)) or h5py.is_hdf5(path)
+    except OSError:
+        return False
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)

@@ -1,7 +1,8 @@
-"""Line masks with an exact number of lines, their further removal, and how likely a line is to be measured.
+"""Masks with an exact count, their further removal, and how likely a line is to be measured.
 
 The autocalibration lines (ACS) in the centre are always kept. The other lines are chosen among the *acquired* columns
-(zero-padded phase encodes are never chosen); accel R means floor(acquired / R) lines in all.
+(zero-padded phase encodes are never chosen); accel R means floor(acquired / R) lines in all. For 2-D masks (`poisson`, see
+``poisson_disc.py``) read samples for lines.
 """
 
 import hashlib
@@ -10,8 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from mri_ambient.physics.fixed_count import draw_subset, inclusion_probability
+from mri_ambient.physics.poisson_disc import poisson_disc_mask
+
 LineMask = Bool[Tensor, " x"]
-KINDS = ("random", "equispaced")
+LINE_KINDS = ("random", "equispaced", "gaussian")
+KINDS = (*LINE_KINDS, "poisson")
+GAUSSIAN_WIDTH = 0.2  # standard deviation of the `gaussian` weights, of the number of columns
 
 
 def mask_seed(volume: str, slice_index: int, accel: float, kind: str) -> int:
@@ -44,7 +50,8 @@ def line_mask(kind: str, accel: float, acs: int, acquired: LineMask, generator: 
     """Draw a mask of exactly ``line_count`` lines out of ``acquired``.
 
     random: outer lines uniformly without replacement (Aali et al., 2024). equispaced: one outer line every
-    (outer / wanted) lines, from a random offset. Raises ValueError if R asks for fewer lines than the ACS has.
+    (outer / wanted) lines, from a random offset. gaussian: variable density, each set of outer lines with a probability
+    proportional to the product of its lines' weights exp(-d^2 / 2 s^2), d the distance from the centre. Raises ValueError if R asks for fewer lines than the ACS has.
     """
     centre = acs_mask(len(acquired), acs)
     outer = (acquired & ~centre).nonzero().squeeze(1)
@@ -61,17 +68,31 @@ def line_mask(kind: str, accel: float, acs: int, acquired: LineMask, generator: 
     elif kind == "equispaced":
         offset = torch.rand(1, generator=generator, dtype=torch.float64)
         chosen = outer[_equispaced(len(outer), wanted, offset)[0]]
+    elif kind == "gaussian":
+        chosen = outer[draw_subset(_gaussian_log_weights(outer, len(acquired)), wanted, generator)]
     else:
-        raise ValueError(f"mask kind {kind!r} is not one of {', '.join(KINDS)}")
+        raise ValueError(f"mask kind {kind!r} is not one of {', '.join(LINE_KINDS)}")
     mask = centre & acquired
     mask[chosen] = True
     return mask
 
 
-def slice_mask(volume: str, slice_index: int, kind: str, accel: float, acs: int, acquired: LineMask) -> LineMask:
-    """The one mask of a slice at one acceleration, the same wherever and whenever it is drawn."""
+def slice_mask(
+    volume: str, slice_index: int, kind: str, accel: float, acs: tuple[int, int], acquired: LineMask, rows: int
+) -> Bool[Tensor, "#y x"]:
+    """The one mask of a slice at one acceleration, the same wherever and whenever it is drawn; one row for line masks.
+
+    acs: rows and columns of the centre that is kept; a line mask keeps all rows of it.
+    """
     generator = Generator().manual_seed(mask_seed(volume, slice_index, accel, kind))
-    return line_mask(kind, accel, acs, acquired, generator)
+    if kind == "poisson":
+        return poisson_disc_mask(line_count(int(acquired.sum()) * rows, accel), acs, rows, acquired, generator)
+    return line_mask(kind, accel, acs[1], acquired, generator)[None]
+
+
+def _gaussian_log_weights(lines: Tensor, columns: int) -> Float[Tensor, " n"]:
+    distance = (lines - columns // 2).double() / (GAUSSIAN_WIDTH * columns)
+    return -0.5 * distance.square()
 
 
 def _equispaced(outer: int, wanted: int, offsets: Float[Tensor, " n"]) -> Tensor:
@@ -81,27 +102,38 @@ def _equispaced(outer: int, wanted: int, offsets: Float[Tensor, " n"]) -> Tensor
     return (steps * spacing).long().clamp_max(outer - 1)
 
 
-def remove_lines(mask: LineMask, acs: int, removed: int, generator: Generator) -> LineMask:
-    """M~: the mask less ``removed`` of its outer lines, uniformly drawn; the ACS stays (Ambient Diffusion's A~)."""
-    outer = (mask & ~acs_mask(len(mask), acs)).nonzero().squeeze(1)
+def remove_samples(
+    mask: Bool[Tensor, "*shape"], centre: Bool[Tensor, "*shape"], removed: int, generator: Generator
+) -> Bool[Tensor, "*shape"]:
+    """M~: the mask less ``removed`` of its lines (or samples) outside the centre, uniformly drawn (Ambient Diffusion's A~)."""
+    outer = (mask & ~centre).flatten().nonzero().squeeze(1)
     dropped = outer[torch.randperm(len(outer), generator=generator)[:removed]]
-    further = mask.clone()
+    further = mask.flatten().clone()
     further[dropped] = False
-    return further
+    return further.reshape(mask.shape)
+
+
+def remove_lines(mask: LineMask, acs: int, removed: int, generator: Generator) -> LineMask:
+    """M~ of a line mask; the ACS stays."""
+    return remove_samples(mask, acs_mask(len(mask), acs), removed, generator)
 
 
 def measured_probability(kind: str, further: LineMask, acs: int, lines: int, acquired: LineMask) -> Float[Tensor, " x"]:
     """q = P(line in M | M~) for a mask M of ``lines`` lines and its further removal M~.
 
     1 on the lines of M~. Elsewhere, for `random` masks, removed / (candidates): every line that M~ lacks is equally
-    likely to have been one of the removed ones (Millard & Chiew, IEEE TCI 9:707, 2023, for a fixed count). For
-    `equispaced` masks, the share of the offsets that agree with M~ whose mask has the line: many lines have q = 0.
+    likely to have been one of the removed ones (Millard & Chiew, IEEE TCI 9:707, 2023, for a fixed count). For `gaussian`
+    masks the removed ones are, given M~, again drawn by weight, and q is their inclusion probability. For `equispaced` masks, the share of the offsets that agree with M~ whose mask has the line: many lines have q = 0.
     """
     q = further.double()
     centre = acs_mask(len(further), acs)
     candidates = acquired & ~further
     if kind == "random":
         q[candidates] = (lines - int(further.sum())) / max(int(candidates.sum()), 1)
+        return q.float()
+    if kind == "gaussian":
+        places = candidates.nonzero().squeeze(1)
+        q[places] = inclusion_probability(_gaussian_log_weights(places, len(further)), lines - int(further.sum()))
         return q.float()
     outer = (acquired & ~centre).nonzero().squeeze(1)
     wanted = lines - int((centre & acquired).sum())

@@ -113,7 +113,7 @@ class MeasuredSlices:
         if accel == 1:
             return own
         try:
-            return slice_mask(volume.name, index, self.kind, accel, volume.acs[1], volume.acquired)
+            return slice_mask(volume.name, index, self.kind, accel, volume.acs, volume.acquired, 1)[0]
         except ValueError as error:
             raise UserError(f"{volume.name}: {error}; ask for a smaller --accel") from error
 

@@ -1,19 +1,19 @@
-import multiprocessing
-import os
-import signal
-import time
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from data_prep import prepare as module
-from data_prep.prepare import PrepareSettings, acs_scale, centre_mask, complete, prepare, prepare_file, prepare_folder
+from data_prep.calibration import only_acs
+from data_prep.coil_noise import covariance, whitener
+from data_prep.prepare import PrepareSettings, acs_scale, complete, prepare
 from data_prep.readers import read_scan
+from data_prep.scan import Scan
 from mri_ambient.errors import UserError
-from mri_ambient.files import atomic_write
-from mri_ambient.store import read_volume
+from mri_ambient.physics.fourier import fft2c, ifft2c
+from mri_ambient.store import read_volume, write_volume
+from tests.operators import random_complex
 
 SETTINGS = PrepareSettings(accel=3, acs=8)
 
@@ -26,7 +26,7 @@ def test_prepared_volume(undersampled):
     assert not torch.equal(volume.mask[0], volume.mask[1])
     assert volume.accel == pytest.approx(3)
     assert (volume.kspace[(~volume.mask).unsqueeze(1).expand_as(volume.kspace)] == 0).all()
-    acs = volume.kspace * centre_mask(volume.acs, 48, 48)
+    acs = only_acs(volume.kspace, volume.acs)
     torch.testing.assert_close(torch.stack([acs_scale(k) for k in acs]), torch.ones(4), rtol=1e-4, atol=0)
     assert volume.provenance["simulated"]
 
@@ -39,16 +39,19 @@ def test_the_noise_level_is_an_upper_bound_near_the_truth(scans):
     assert ((volume.noise_std / truth) < 2.5).all()
 
 
-def test_nothing_off_the_mask_reaches_the_volume(scans, tmp_path):
-    """Two scans that differ only in unmeasured samples give bit-identical volumes."""
+@pytest.mark.parametrize("kind", ["random", "equispaced", "gaussian", "poisson"])
+def test_nothing_off_the_mask_reaches_the_volume(scans, tmp_path, kind):
+    """Two scans that differ only in unmeasured samples give bit-identical files: k-space, maps, noise, hashes and all."""
+    settings = PrepareSettings(accel=3, acs=8, mask=kind)
     scan = read_scan(scans / "subject_0.h5")
-    volume = prepare(scan, SETTINGS)
-    unmeasured = (~volume.mask).unsqueeze(1).expand_as(scan.kspace)
-    other = scan.kspace.clone()
-    other[unmeasured] = 1e3
-    again = prepare(type(scan)(**{**vars(scan), "kspace": other}), SETTINGS)
-    for key in ("kspace", "mask", "sens_maps", "scale", "noise_std"):
-        assert torch.equal(getattr(volume, key), getattr(again, key))
+    volume = prepare(scan, settings)
+    measured = volume.mask.unsqueeze(1).expand_as(scan.kspace)
+    other = replace(scan, kspace=torch.where(measured, scan.kspace, 1e3 * scan.kspace.abs().max()))
+    again = prepare(other, settings)
+    assert not torch.equal(complete(scan, volume).kspace, complete(other, again).kspace)
+    write_volume(tmp_path / "a.h5", volume)
+    write_volume(tmp_path / "b.h5", again)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 def test_complete_shares_maps_and_scale(scans):
@@ -60,54 +63,12 @@ def test_complete_shares_maps_and_scale(scans):
     assert torch.equal(torch.where(volume.mask.unsqueeze(1), whole.kspace, 0), volume.kspace)
 
 
-def test_round_trip_and_rerun(scans, tmp_path):
-    source, target = scans / "subject_0.h5", tmp_path / "subject_0.h5"
-    assert prepare_file(source, target, SETTINGS)
-    stamp = target.stat().st_mtime_ns
-    assert not prepare_file(source, target, SETTINGS)
-    assert target.stat().st_mtime_ns == stamp
-    volume, direct = read_volume(target), prepare(read_scan(source), SETTINGS)
-    for key in ("kspace", "mask", "acquired", "sens_maps", "scale", "noise_std"):
-        assert torch.equal(getattr(volume, key), getattr(direct, key))
-    assert volume.acs == direct.acs
-    assert prepare_file(source, target, PrepareSettings(accel=4, acs=8))
-
-
-def test_a_bad_file_is_reported_and_the_rest_go_on(scans, tmp_path):
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    (folder / "a_bad.h5").write_text("no")
-    os.link(scans / "subject_0.h5", folder / "b_good.h5")
-    done, skipped, errors = prepare_folder(folder, tmp_path / "out", PrepareSettings(acs=8))
-    assert (done, skipped, len(errors)) == (1, 0, 1)
-    assert "a_bad.h5" in str(errors[0])
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b_good.h5"]
-
-
-def test_no_half_file_under_the_final_name(tmp_path):
-    target = tmp_path / "file.h5"
-    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-
-
-def _write_slowly(path) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text("half")
-        time.sleep(60)
-
-
-def test_a_killed_write_leaves_the_old_file(tmp_path):
-    target = tmp_path / "file.h5"
-    target.write_text("old")
-    child = multiprocessing.get_context("spawn").Process(target=_write_slowly, args=(target,))
-    child.start()
-    while not list(tmp_path.glob("*.partial")):
-        time.sleep(0.05)
-    os.kill(child.pid, signal.SIGKILL)
-    child.join()
-    assert target.read_text() == "old"
+def test_round_trip(undersampled, tmp_path):
+    write_volume(tmp_path / "subject_0.h5", undersampled)
+    volume = read_volume(tmp_path / "subject_0.h5")
+    for key in ("kspace", "mask", "acquired", "sens_maps", "scale", "noise_std", "coil_transform"):
+        assert torch.equal(getattr(volume, key), getattr(undersampled, key))
+    assert volume.acs == undersampled.acs
 
 
 def test_too_large_an_acceleration_names_file_and_remedy(scans):
@@ -123,4 +84,83 @@ def test_undersampling_twice_is_refused(scans, tmp_path):
         out["kspace"] = file["kspace"][:] * mask
     with pytest.raises(UserError, match="already undersampled"):
         prepare(read_scan(path), PrepareSettings(accel=4))
-    assert module.prepare(read_scan(path), PrepareSettings()).acs == (48, 9)
+    assert prepare(read_scan(path), PrepareSettings()).acs == (48, 9)
+
+
+def test_poisson_masks_reach_the_volume(scans):
+    volume = prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(accel=4, acs=8, mask="poisson"))
+    assert volume.mask.shape == (4, 48, 48)
+    assert (volume.mask.sum((1, 2)) == 48 * 48 // 4).all()
+    assert volume.acs == (8, 8)
+    assert volume.accel == pytest.approx(4)
+
+
+def scan_with(kspace: torch.Tensor, tmp_path, **more) -> Scan:
+    lines = torch.ones(1, kspace.shape[-1], dtype=torch.bool)
+    return Scan(tmp_path / "scan.h5", "test", kspace, lines, lines[0], **more)
+
+
+def test_noise_is_white_in_the_files_units_and_its_level_known(tmp_path):
+    """Coils with correlated noise of different levels, and a noise scan that tells of it."""
+    mixing = random_complex((6, 6), 1, torch.complex64) / 6 + torch.eye(6)
+    mixing = mixing * torch.tensor([1.0, 1, 5, 1, 0.2, 1])[:, None]
+    noise = mixing @ random_complex((6, 20000), 2, torch.complex64)
+    image = torch.zeros(1, 6, 64, 64, dtype=torch.complex64)
+    image[..., 20:44, 20:44] = 40 * random_complex((1, 6, 1, 1), 3, torch.complex64)
+    added = (mixing @ random_complex((6, 64 * 64), 4, torch.complex64)).view(1, 6, 64, 64)
+    volume = prepare(scan_with(fft2c(image) + added, tmp_path, noise=noise), PrepareSettings(acs=16))
+    psi = covariance(volume.coil_transform[0] @ (mixing @ random_complex((6, 50000), 5, torch.complex64)))
+    expected = 2 * volume.noise_std[0] ** 2  # of a complex sample
+    torch.testing.assert_close(psi, torch.eye(6) * expected + 0j, rtol=0.05, atol=0.05 * float(expected))
+    level = covariance(noise).diagonal().real.mean()
+    torch.testing.assert_close(2 * (volume.noise_std[0] * volume.scale[0]) ** 2, level, rtol=0.05, atol=0)
+
+
+def test_many_coils_become_a_fixed_number_and_the_complete_scan_follows(tmp_path):
+    """64 coils that see 5 different things: 8 virtual ones keep all of it."""
+    sources = random_complex((1, 5, 40, 40), 0, torch.complex64)
+    kspace = torch.einsum("vc,scyx->svyx", random_complex((64, 5), 1, torch.complex64), fft2c(sources))
+    noise = random_complex((64, 4000), 2, torch.complex64)
+    scan = scan_with(kspace, tmp_path, noise=noise)
+    volume = prepare(scan, PrepareSettings(accel=2, acs=12))
+    whole = complete(scan, volume)
+    assert volume.kspace.shape == volume.sens_maps.shape == (1, 8, 40, 40)
+    assert volume.provenance["coils"] == [64, 8]
+    assert torch.equal(torch.where(volume.mask.unsqueeze(1), whole.kspace, 0), volume.kspace)
+    everything = (whitener(covariance(noise)) @ kspace[0].flatten(1)).norm() * covariance(noise).diagonal().real.mean().sqrt()
+    torch.testing.assert_close(whole.kspace[0].norm() * volume.scale[0], everything, rtol=1e-3, atol=0)
+
+
+def test_the_files_own_maps_win_and_follow_the_coils(tmp_path):
+    maps = random_complex((1, 3, 32, 32), 1, torch.complex64)
+    maps = maps / maps.norm(dim=1, keepdim=True)
+    image = random_complex((1, 1, 32, 32), 2, torch.complex64)
+    scan = scan_with(fft2c(maps * image), tmp_path, sens_maps=maps, noise=random_complex((3, 5000), 4, torch.complex64))
+    volume = prepare(scan, PrepareSettings(acs=8))
+    assert volume.provenance["maps"] == "file"
+    images = ifft2c(volume.kspace)
+    combined = volume.sens_maps * (volume.sens_maps.conj() * images).sum(1, keepdim=True)
+    torch.testing.assert_close(combined, images, rtol=1e-3, atol=1e-4)
+    assert prepare(scan, PrepareSettings(acs=8, maps="espirit")).provenance["maps"] == "espirit"
+    with pytest.raises(UserError, match="holds no `sens_maps`"):
+        prepare(replace(scan, sens_maps=None), PrepareSettings(acs=8, maps="file"))
+
+
+def test_one_coil_and_a_dead_coil(tmp_path, scans):
+    one = read_scan(scans / "subject_0.h5")
+    volume = prepare(replace(one, kspace=one.kspace[:, :1].clone()), PrepareSettings(acs=8))
+    magnitude = volume.sens_maps.abs()
+    assert (magnitude.eq(0) | (magnitude - 1).abs().lt(1e-5)).all()
+    dead = one.kspace.clone()
+    dead[:, 2] = 0
+    volume = prepare(replace(one, kspace=dead), PrepareSettings(acs=8))
+    for key in ("kspace", "sens_maps"):
+        assert torch.isfinite(torch.view_as_real(getattr(volume, key))).all()
+    assert volume.sens_maps[:, 2].abs().max() < 1e-3
+
+
+def test_fewer_lines_than_a_kernel_still_calibrate_and_fewer_than_four_are_refused(scans):
+    scan = read_scan(scans / "subject_0.h5")
+    assert prepare(scan, PrepareSettings(acs=4)).acs == (48, 4)
+    with pytest.raises(UserError, match=r"where 4 are needed to calibrate|has 48 fully sampled"):
+        prepare(scan, PrepareSettings(acs=3))

@@ -76,7 +76,7 @@ def test_readout_oversampling_is_removed_at_unit_noise_gain(tmp_path):
     header = _header(24).replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>32</x>")
     scan = read_scan(write(tmp_path / "a.h5", kspace=fft2c(image).numpy(), ismrmrd_header=header))
     assert scan.recon_rows == 32
-    torch.testing.assert_close(crop_readout(scan), fft2c(image[..., 16:48, :]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(crop_readout(scan.kspace, scan), fft2c(image[..., 16:48, :]), rtol=1e-5, atol=1e-5)
 
 
 def test_a_header_of_another_array_is_not_followed(tmp_path):
@@ -116,7 +116,7 @@ def test_bad_content_is_told_in_one_sentence(problem, tmp_path):
 def test_files_that_are_not_whole_hdf5(tmp_path, scans):
     text = tmp_path / "text.h5"
     text.write_text("hello")
-    with pytest.raises(UserError, match="not an HDF5 file"):
+    with pytest.raises(UserError, match="is not a scan in a known format"):
         read_scan(text)
     truncated = tmp_path / "truncated.h5"
     whole = (scans / "subject_0.h5").read_bytes()

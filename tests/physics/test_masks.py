@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mri_ambient.physics.masks import (
-    KINDS,
+    LINE_KINDS,
     acs_mask,
     line_count,
     line_mask,
@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LINE_KINDS)
 @pytest.mark.parametrize("columns", [320, 368, 372, 396])
 @pytest.mark.parametrize("accel", range(2, 9))
 def test_exact_count_with_acs(kind, columns, accel):
@@ -33,7 +33,7 @@ def test_exact_count_with_acs(kind, columns, accel):
         assert accel <= realised_accel(mask, acquired) < accel * (1 + accel / columns) + 0.2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LINE_KINDS)
 def test_padding_is_never_chosen_nor_counted(kind):
     acquired = torch.ones(100, dtype=torch.bool)
     acquired[:13] = acquired[-7:] = False
@@ -84,7 +84,7 @@ def test_removal_stays_inside_the_mask_and_keeps_the_acs():
     assert further[acs_mask(128, 10)].all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LINE_KINDS)
 def test_q_is_the_counted_frequency(kind):
     """Among many (M, M~) pairs that share an M~, how often each line is in M."""
     columns, acs, accel, removed = 12, 2, 2, 2

@@ -1,0 +1,64 @@
+"""Noise of the receive coils: where it can be read off a scan, and the prewhitening that makes it alike in all coils."""
+
+import torch
+from jaxtyping import Bool, Complex
+from torch import Tensor
+
+from mri_ambient.physics.fourier import ifftc
+
+EDGE = 0.05  # of the readout, at each end
+SMALLEST_CORRELATION = 1e-3  # eigenvalues of the noise correlation below it are numerical, not physical
+
+KSpace = Complex[Tensor, "slice coil y x"]
+
+
+def noise_samples(kspace: KSpace, mask: Bool[Tensor, "slice #y x"]) -> Complex[Tensor, "coil n"]:
+    """Measured samples that are nearly free of signal; only what ``mask`` keeps is read.
+
+    For line masks, the quieter of two edges of the readout: its highest frequencies, or (after a Fourier transform along
+    it) the ends of its field of view, which oversampling leaves empty. Otherwise the tenth of the measured samples that
+    is furthest from the centre of k-space. Where the object has signal there too, the noise is overestimated.
+    """
+    rows, columns = kspace.shape[-2:]
+    if mask.shape[1] != 1:
+        return torch.cat([k[:, _far_from_centre(m)] for k, m in zip(kspace, mask, strict=True)], 1)
+    width = max(1, round(EDGE * rows))
+    lines = mask[:, 0].unsqueeze(1).expand(len(mask), 2 * width, columns)
+
+    def ends(readouts: Complex[Tensor, "coil y x"]) -> Complex[Tensor, "coil ends x"]:
+        return torch.cat([readouts[:, :width], readouts[:, -width:]], 1)
+
+    frequencies = torch.stack([ends(k) for k in kspace], 1)
+    positions = torch.stack([ends(ifftc(k, (-2,))) for k in kspace], 1)
+    candidates = [frequencies[:, lines], positions[:, lines]]
+    return min(candidates, key=lambda samples: float(samples.abs().square().mean()))
+
+
+def covariance(samples: Complex[Tensor, "coil n"]) -> Complex[Tensor, "coil coil"]:
+    """E[n n^H], divided by the number of samples; ``samples`` stay as they are."""
+    return samples @ samples.mH / samples.shape[1]
+
+
+def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """W with W Psi W^H = 1 for the noise covariance Psi: unit variance of a complex sample, no correlation between coils.
+
+    W = L^-1 of the Cholesky factor L of Psi (Roemer et al., MRM 16:192, 1990). A dead coil, which has no noise, is kept at 0.
+    """
+    std = noise.diagonal().real.sqrt()
+    alive = std > 1e-6 * std.max()
+    unit = torch.where(alive, std, 1.0)
+    correlation = noise / (unit[:, None] * unit[None]) * (alive[:, None] & alive[None])
+    correlation = correlation + torch.diag((~alive).to(noise.dtype))
+    values, vectors = torch.linalg.eigh(correlation)
+    correlation = (vectors * values.clamp_min(SMALLEST_CORRELATION * values[-1])) @ vectors.mH
+    lower = torch.linalg.cholesky(correlation)
+    identity = torch.eye(len(noise), dtype=noise.dtype)
+    return torch.linalg.solve_triangular(lower, identity, upper=False) * (alive / unit)[None]
+
+
+def _far_from_centre(mask: Bool[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
+    rows, columns = mask.shape
+    y = (torch.arange(rows) - rows // 2).abs() / rows
+    x = (torch.arange(columns) - columns // 2).abs() / columns
+    distance = torch.where(mask, torch.hypot(y[:, None], x[None]), -1.0)
+    return distance >= torch.quantile(distance[distance >= 0], 0.9)

@@ -1,0 +1,120 @@
+"""A folder of raw scans -> a folder of prepared volumes and its manifest: spread over processes, resumable, never half done."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from data_prep.manifest import append_to_manifest, files_hash, read_manifest
+from data_prep.prepare import PrepareSettings, prepare
+from data_prep.readers import files_of, read_scan, scan_files
+from mri_ambient import __version__
+from mri_ambient.console import stderr
+from mri_ambient.errors import UserError
+from mri_ambient.files import writable_folder
+from mri_ambient.processes import Job, Result, Spread, run_jobs
+from mri_ambient.store import write_volume
+
+
+@dataclass
+class Summary:
+    """done and skipped: manifest entries of the volumes made now and found finished. failed: a sentence each.
+    ignored: how many files of the folder were no scans."""
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    ignored: int = 0
+
+
+def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: Spread | None = None) -> Summary:
+    """Prepare every scan of ``folder`` into ``out``; a file is a scan by its content, or claims to be one by its name.
+
+    A finished volume of the same source and settings, unchanged since, is skipped. A bad file, and a dying worker, are
+    reported and the rest go on. Raises UserError if there is nothing to do or nowhere to write.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder that holds the raw scans")
+    if out.resolve() == folder.resolve():
+        raise UserError(f"{out}: is the folder of the raw scans; choose another one with --out")
+    paths, ignored = scan_files(folder)
+    if not paths:
+        raise UserError(f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+    writable_folder(out)
+    summary = Summary(ignored=ignored)
+
+    def fail(sentence: str) -> None:
+        stderr.print(f"[red]failed[/] {escape(sentence)}", highlight=False)
+        summary.failed.append(sentence)
+
+    def collect(_: Job, result: Result) -> None:
+        try:
+            entry, made = result()
+            (summary.done if made else summary.skipped).append(entry)
+        except UserError as error:
+            fail(str(error))
+
+    targets: dict[Path, Path] = {}
+    for path in paths:
+        target = out / f"{path.stem}.h5"
+        if target in targets:
+            fail(f"{path}: would become {target.name}, as {targets[target].name} does; rename one of the two")
+        else:
+            targets[target] = path
+    jobs = [(source.absolute(), target.absolute(), settings) for target, source in targets.items()]
+    run_jobs(prepare_file, jobs, spread or Spread(), "preparing", collect)
+    return summary
+
+
+def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple[dict[str, Any], bool]:
+    """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before."""
+    files = files_of(source)
+    source_hash = files_hash(files)
+    entry = read_manifest(target.parent).get(target.name)
+    if (
+        entry is not None
+        and entry.get("version") == __version__
+        and entry.get("settings") == asdict(settings)
+        and entry.get("source_sha256") == source_hash
+        and target.is_file()
+        and entry.get("prepared_sha256") == files_hash([target])
+    ):
+        return entry, False
+    volume = prepare(read_scan(source), settings)
+    write_volume(target, volume)
+    entry = {
+        "prepared": target.name,
+        "prepared_sha256": files_hash([target]),
+        "source": source.name,
+        "source_sha256": source_hash,
+        "settings": asdict(settings),
+        "version": __version__,
+        "format": volume.provenance["format"],
+        "shape": list(volume.kspace.shape),
+        "coils": volume.provenance["coils"],
+        "accel": round(volume.accel, 4),
+        "acs": list(volume.acs),
+        "maps": volume.provenance["maps"],
+        "simulated": volume.provenance["simulated"],
+    }
+    append_to_manifest(target.parent, entry)
+    return entry, True
+
+
+def summary_table(summary: Summary) -> Table:
+    """What is in the folder now: alike volumes share a row; then the failures, each with its reason."""
+    table = Table(title=f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed")
+    for column in ("volumes", "format", "matrix", "coils", "R", "ACS", "maps"):
+        table.add_column(column, justify="right" if column == "volumes" else "left")
+    kinds: Counter[tuple[str, ...]] = Counter()
+    for entry in summary.done + summary.skipped:
+        before, after = entry["coils"]
+        coils = f"{before}" if before == after else f"{before} -> {after}"
+        matrix = "{}x{}".format(*entry["shape"][2:])
+        kinds[entry["format"], matrix, coils, f"{entry['accel']:.3g}", f"{entry['acs'][1]}", entry["maps"]] += 1
+    for kind, count in sorted(kinds.items()):
+        table.add_row(str(count), *kind)
+    return table

@@ -1,0 +1,21 @@
+"""A NumPy file with the bare k-space array."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.readers.checks import make_scan
+from data_prep.scan import Scan
+from mri_ambient.errors import UserError
+
+MAGIC = b"\x93NUMPY"
+
+
+def read_npy(path: Path) -> Scan:
+    """(slice, coil, y, x) complex. Raises UserError; pickled objects are never loaded."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: can't be read as a NumPy array ({reason}); save it again with numpy.save") from error
+    return make_scan(path, "NumPy", array)
