@@ -24,7 +24,7 @@ class Encoding:
 
 
 def read_encoding(path: Path, xml: bytes | str) -> Encoding:
-    """The first encoding space. Raises UserError if the header can't be parsed, if that is not 2-D Cartesian, or without `ismrmrd`.
+    """The first encoding space. Raises UserError if it can't be parsed or is not 2-D Cartesian, or if `ismrmrd` is missing.
 
     Who was scanned, where and when is cut out before anything is parsed into values, so that no message can quote it.
     """

@@ -47,7 +47,7 @@ def arrange(path: Path, heads: np.ndarray, encoding: Encoding) -> Lines:
     if lacking.any():
         first = np.flatnonzero(lacking)[0]
         raise UserError(
-            f"{path}: acquisitions are missing: {_label(images, first)} lacks {lacking[first]} lines that others have; "
+            f"{path}: acquisitions are missing: {_label(images, images[first])} lacks {lacking[first]} lines that others have; "
             "export the scan again, or images of different sampling one a file"
         )
     records = np.flatnonzero(imaging | filling)
@@ -56,7 +56,7 @@ def arrange(path: Path, heads: np.ndarray, encoding: Encoding) -> Lines:
     if (times > 1).any():
         number, column, _ = unique[times > 1][0]
         raise UserError(
-            f"{path}: acquisitions are doubled: line {column - encoding.first_column} of {_label(images, number)} "
+            f"{path}: acquisitions are doubled: line {column - encoding.first_column} of {_label(images, images[number])} "
             "is there twice with the same counters; number its averages or repetitions"
         )
     fewest, most = counts[counts > 0].min(), counts.max()
@@ -145,9 +145,9 @@ def _images(path: Path, heads: np.ndarray, imaging: np.ndarray, notes: list[str]
     return images, np.array([numbers.get(tuple(counter), -1) for counter in counters])
 
 
-def _label(images: np.ndarray, number: int) -> str:
+def _label(images: np.ndarray, image: np.ndarray) -> str:
     """Such as ``repetition 1, slice 3``: the counters that tell this image from the others."""
-    named = zip(STACK, (images != images[0]).any(0), images[number], strict=True)
+    named = zip(STACK, (images != images[0]).any(0), image, strict=True)
     return ", ".join(f"{name} {value}" for name, differs, value in named if differs or name == "slice")
 
 
