@@ -32,9 +32,12 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
     Averages are averaged. What else is counted (contrasts, phases, sets, repetitions, slices) is stacked as slices.
     """
     name, *others = mrd_groups(file)
-    records, xml = _datasets(path, file, name)
+    try:
+        records, xml = _datasets(path, file, name)
+        heads = _heads(records)
+    except (KeyError, ValueError, MemoryError) as error:  # as h5py tells of a file whose own tables are damaged
+        raise UserError(f"{path}: is truncated or damaged ({error}); copy or convert it again") from error
     encoding = read_encoding(path, xml)
-    heads = records.fields("head")[()]
     lines = arrange(path, heads, encoding)
     notes = [f"its dataset `{name}` is read, not {', '.join(others)}"] if others else []
     header = _with_all_lines(encoding.header, lines, notes)
@@ -46,14 +49,8 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
             kspace[lines.image[line], :, lines.rows, lines.column[line]] += ordered
         if lines.counts.max() > 1:
             kspace /= np.maximum(lines.counts, 1).astype(np.float32)[:, None, None]
-        averaging = np.sqrt((1 / lines.counts[lines.counts > 0]).mean())
-        noise = [
-            samples
-            * np.float32(
-                averaging * _noise_gain(heads[lines.noise[scan]], heads[lines.records[0]], encoding.noise_bandwidth)
-            )
-            for scan, samples in _samples(path, records, heads, lines.noise)
-        ]
+        gain = _noise_gain(heads["sample_time_us"], lines, encoding.noise_bandwidth)
+        noise = [samples * gain[scan] for scan, samples in _samples(path, records, heads, lines.noise)]
     mask = np.zeros((encoding.rows, encoding.columns), bool)
     mask[lines.rows] = lines.counts.any(0)
     return make_scan(
@@ -93,6 +90,14 @@ def _with_all_lines(header: Header, lines: Lines, notes: list[str]) -> Header:
     return replace(header, limits=(int(first), int(last)))
 
 
+def _heads(records: h5py.Dataset) -> np.ndarray:
+    heads = np.empty(len(records), records.dtype["head"])
+    for first in range(0, len(records), BLOCK):
+        # whole records: of a selection of fields HDF5 leaks those of variable length that are left out, here all samples
+        heads[first : first + BLOCK] = records[first : first + BLOCK]["head"]
+    return heads
+
+
 def _samples(
     path: Path, records: h5py.Dataset, heads: np.ndarray, wanted: np.ndarray
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -101,7 +106,7 @@ def _samples(
         start, stop = np.searchsorted(wanted, [first, first + BLOCK])
         if start == stop:
             continue
-        block = records.fields("data")[first : first + BLOCK]
+        block = records[first : first + BLOCK]["data"]
         for position in range(start, stop):
             record = wanted[position]
             head, values = heads[record], np.asarray(block[record - first], np.float32)
@@ -115,8 +120,12 @@ def _samples(
             yield position, samples[:, head["discard_pre"] : length - head["discard_post"]]
 
 
-def _noise_gain(noise: np.void, imaging: np.void, bandwidth: float) -> float:
-    """From the noise scan to an imaging sample: variance grows with the bandwidth, which is one over the dwell time."""
-    theirs, ours = float(noise["sample_time_us"]), float(imaging["sample_time_us"])
-    dwell = theirs / ours if theirs > 0 and ours > 0 else 1.0
-    return (dwell / bandwidth) ** 0.5
+def _noise_gain(dwell: np.ndarray, lines: Lines, bandwidth: float) -> np.ndarray:
+    """From each noise scan to an imaging sample: variance grows with the bandwidth, one over the ``dwell`` time [record].
+
+    Unknown dwell times count as equal. The mean of n averages has one nth of the variance.
+    """
+    imaging, noise = dwell[lines.records[0]], dwell[lines.noise]
+    longer = np.where((imaging > 0) & (noise > 0), noise / imaging, 1)
+    averaging = (1 / lines.counts[lines.counts > 0]).mean()
+    return np.sqrt(longer / bandwidth * averaging).astype(np.float32)

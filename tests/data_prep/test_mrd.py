@@ -379,6 +379,9 @@ def test_files_that_are_not_whole(tmp_path):
     (tmp_path / "half.h5").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match="truncated or damaged"):
         read_scan(tmp_path / "half.h5")
+    (tmp_path / "garbled.h5").write_bytes(path.read_bytes().replace(b"center_sample", b"center_\xff\xff\xffple"))
+    with pytest.raises(UserError, match="truncated or damaged"):
+        read_scan(tmp_path / "garbled.h5")
     with h5py.File(path, "a") as file:
         stored = file["dataset/data"]
         record = stored[4]
