@@ -1,7 +1,7 @@
 """Noise of the receive coils: where it can be read off a scan, and the prewhitening that makes it alike in all coils."""
 
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from mri_ambient.physics.fourier import ifftc
@@ -37,6 +37,11 @@ def noise_samples(kspace: KSpace, mask: Bool[Tensor, "slice #y x"]) -> Complex[T
 def covariance(samples: Complex[Tensor, "coil n"]) -> Complex[Tensor, "coil coil"]:
     """E[n n^H], divided by the number of samples; ``samples`` stay as they are."""
     return samples @ samples.mH / samples.shape[1]
+
+
+def noise_std(samples: Complex[Tensor, "*coil n"]) -> Float[Tensor, "*coil"]:
+    """Standard deviation of a real component, from the median: signal in a minority of the samples hardly matters."""
+    return torch.view_as_real(samples).abs().flatten(-2).median(-1).values * 1.4826
 
 
 def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:

@@ -6,8 +6,8 @@ import torch
 from rich.table import Table
 
 from data_prep.calibration import find_acs
-from data_prep.coil_noise import covariance, noise_samples
-from data_prep.prepare import target_rows
+from data_prep.coil_noise import covariance, noise_samples, noise_std
+from data_prep.prepare import kept_field_of_view, target_rows
 from data_prep.readers import read_scan
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
@@ -39,7 +39,7 @@ def scan_facts(scan: Scan) -> Facts:
         ("coils", str(coils)),
         ("readout (y)", readout),
         ("phase encodes (x)", f"{columns} columns, {acquired} acquired" + ("" if acquired == columns else ", rest is padding")),
-        ("field of view", _millimetres(scan.field_of_view)),
+        ("field of view", _millimetres(kept_field_of_view(scan))),
         ("sampling", f"{int(measured) // rows} lines" if lines else f"{int(measured)} samples, scattered along both axes"),
         ("acceleration R", "1 (fully sampled)" if scan.fully_sampled else f"{accel:.2f}"),
         ("ACS", _acs(scan, kept)),
@@ -80,8 +80,8 @@ def _edge(scan: Scan) -> torch.Tensor:
 
 def _noise(samples: torch.Tensor, source: str) -> str:
     psi = covariance(samples)
-    std = (psi.diagonal().real / 2).sqrt()
-    correlation = psi.abs() / (2 * std[:, None] * std[None]).clamp_min(torch.finfo(torch.float32).tiny)
+    std, rms = noise_std(samples), psi.diagonal().real.sqrt()
+    correlation = psi.abs() / (rms[:, None] * rms[None]).clamp_min(torch.finfo(torch.float32).tiny)
     correlation.fill_diagonal_(0)
     largest = f", correlation between coils up to {float(correlation.max()):.2f}" if len(std) > 1 else ""
     return f"std {float(std.min()):.3g} to {float(std.max()):.3g} ({source}){largest}"

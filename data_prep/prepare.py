@@ -8,7 +8,7 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from data_prep.calibration import box_of, find_acs, only_acs
-from data_prep.coil_noise import covariance, noise_samples, whitener
+from data_prep.coil_noise import covariance, noise_samples, noise_std, whitener
 from data_prep.compression import compression_matrix
 from data_prep.maps import ESTIMATORS
 from data_prep.scan import Scan
@@ -53,7 +53,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     if not level > 0:
         level, noise_covariance = torch.tensor(1.0), torch.eye(len(noise), dtype=torch.complex64)
     white = level * whitener(noise_covariance)
-    noise_std = torch.view_as_real(white @ noise).abs().median() * 1.4826  # robust to signal at the edge
+    residual_std = noise_std((white @ noise).flatten())
 
     count, coils = len(measured), min(settings.coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
@@ -80,7 +80,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         acquired=scan.acquired,
         sens_maps=maps,
         scale=scale,
-        noise_std=noise_std / scale,
+        noise_std=residual_std / scale,
         acs=acs,
         coil_transform=transform,
         provenance={
@@ -91,7 +91,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "maps": source,
             "noise_from": "readout edge" if scan.noise is None else "noise scan",
             "coils": [len(noise), coils],
-            "field_of_view_mm": scan.field_of_view,
+            "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
             "version": __version__,
         },
@@ -115,6 +115,13 @@ def target_rows(scan: Scan) -> int:
     """The matrix along the readout once oversampling is removed; samples scattered along it can't be cropped."""
     rows = scan.kspace.shape[-2]
     return rows if scan.recon_rows is None or scan.mask.shape[0] != 1 else scan.recon_rows
+
+
+def kept_field_of_view(scan: Scan) -> tuple[float, float] | None:
+    """(y, x) in mm of the prepared rows: the scan's own, unless its oversampling had to stay."""
+    if scan.field_of_view is None or scan.recon_rows is None:
+        return scan.field_of_view
+    return scan.field_of_view[0] * target_rows(scan) / scan.recon_rows, scan.field_of_view[1]
 
 
 def crop_readout(kspace: Complex[Tensor, "*batch y x"], scan: Scan) -> Complex[Tensor, "*batch rows x"]:

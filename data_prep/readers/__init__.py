@@ -6,6 +6,7 @@ import h5py
 
 from data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
 from data_prep.readers.hdf5 import read_hdf5
+from data_prep.readers.mrd import mrd_groups, read_mrd
 from data_prep.readers.npy import MAGIC as NPY_MAGIC
 from data_prep.readers.npy import read_npy
 from data_prep.scan import Scan
@@ -30,7 +31,8 @@ def read_scan(path: Path) -> Scan:
             return read_npy(path)
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
-                return read_hdf5(path, file)
+                read = read_mrd if "kspace" not in file and mrd_groups(file) else read_hdf5
+                return read(path, file)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path}: is truncated or damaged, or may not be read ({error}); copy or download it again") from error
     raise UserError(f"{path}: is not a scan in a known format; give {FORMATS}")

@@ -12,6 +12,7 @@ import torch
 from data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient.bart import bart, installed
 from mri_ambient.errors import UserError
+from mri_ambient.physics.fourier import ifft2c
 from tests.operators import random_complex
 
 KSPACE = random_complex((2, 3, 32, 24), 0, torch.complex64).numpy()
@@ -80,8 +81,6 @@ def test_barts_own_phantom(tmp_path):
     (kspace,) = bart("phantom -k -s 4 -x 32")
     scan = read_scan(write_cfl(tmp_path / "p.cfl", kspace))
     (images,) = bart("fft -i -u 3", kspace)
-    from mri_ambient.physics.fourier import ifft2c
-
     expected = torch.from_numpy(np.ascontiguousarray(images[:, :, 0].transpose(2, 0, 1)))
     torch.testing.assert_close(ifft2c(scan.kspace)[0], expected, rtol=1e-4, atol=1e-5)
 

@@ -19,8 +19,8 @@ def test_a_bare_undersampled_scan(tmp_path):
         file["kspace"] = KSPACE * lines
     facts = dict(scan_facts(read_scan(tmp_path / "a.h5")))
     assert facts["coils"] == "3"
-    assert facts["sampling"] == "10 lines"
-    assert facts["acceleration R"] == "2.40"
+    assert facts["sampling"] == "11 lines"
+    assert facts["acceleration R"] == "2.18"
     assert facts["ACS"] == "32x6 (y, x)"
     assert facts["field of view"] == "unknown"
     assert facts["missing"] == "field of view, noise scan, readout oversampling (no header)"
