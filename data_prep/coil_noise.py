@@ -15,23 +15,17 @@ KSpace = Complex[Tensor, "slice coil y x"]
 def noise_samples(kspace: KSpace, mask: Bool[Tensor, "slice #y x"]) -> Complex[Tensor, "coil n"]:
     """Measured samples that are nearly free of signal; only what ``mask`` keeps is read.
 
-    For line masks, the quieter of two edges of the readout: its highest frequencies, or (after a Fourier transform along
-    it) the ends of its field of view, which oversampling leaves empty. Otherwise the tenth of the measured samples that
-    is furthest from the centre of k-space. Where the object has signal there too, the noise is overestimated.
+    The tenth of the measured samples that is furthest from the centre of k-space; or, where whole lines are measured and these
+    are quieter, the ends of the readout's field of view (after a Fourier transform along it), which oversampling leaves
+    empty. Where the object has signal there too, the noise is overestimated.
     """
-    rows, columns = kspace.shape[-2:]
+    far = torch.cat([k[:, _far_from_centre(m.expand(k.shape[-2:]))] for k, m in zip(kspace, mask, strict=True)], 1)
     if mask.shape[1] != 1:
-        return torch.cat([k[:, _far_from_centre(m)] for k, m in zip(kspace, mask, strict=True)], 1)
-    width = max(1, round(EDGE * rows))
-    lines = mask[:, 0].unsqueeze(1).expand(len(mask), 2 * width, columns)
-
-    def ends(readouts: Complex[Tensor, "coil y x"]) -> Complex[Tensor, "coil ends x"]:
-        return torch.cat([readouts[:, :width], readouts[:, -width:]], 1)
-
-    frequencies = torch.stack([ends(k) for k in kspace], 1)
-    positions = torch.stack([ends(ifftc(k, (-2,))) for k in kspace], 1)
-    candidates = [frequencies[:, lines], positions[:, lines]]
-    return min(candidates, key=lambda samples: float(samples.abs().square().mean()))
+        return far
+    width = max(1, round(EDGE * kspace.shape[-2]))
+    ends = [torch.cat([line[:, :width], line[:, -width:]], 1) for line in (ifftc(k, (-2,)) for k in kspace)]
+    empty = torch.cat([end[..., m[0]].flatten(1) for end, m in zip(ends, mask, strict=True)], 1)
+    return min(far, empty, key=lambda samples: float(samples.abs().square().mean()))
 
 
 def covariance(samples: Complex[Tensor, "coil n"]) -> Complex[Tensor, "coil coil"]:

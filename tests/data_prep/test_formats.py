@@ -82,7 +82,7 @@ def test_barts_own_phantom(tmp_path):
     scan = read_scan(write_cfl(tmp_path / "p.cfl", kspace))
     (images,) = bart("fft -i -u 3", kspace)
     expected = torch.from_numpy(np.ascontiguousarray(images[:, :, 0].transpose(2, 0, 1)))
-    torch.testing.assert_close(ifft2c(scan.kspace)[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ifft2c(scan.kspace)[0], expected, rtol=1e-4, atol=1e-2)  # of values up to 3,000
 
 
 def test_two_phase_encodes_of_one_slice(tmp_path):
