@@ -31,7 +31,7 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
     return make_scan(
         path,
         "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
-        stored[()],
+        stored[()].swapaxes(-1, -2) if header is not None and header.swapped else stored[()],
         header=header,
         simulated=bool(file.attrs.get("simulated", False)),
         **arrays,

@@ -10,12 +10,14 @@ from mri_ambient.errors import UserError
 @dataclass(frozen=True)
 class Header:
     """rows: the readout matrix without oversampling. limits: first and last acquired phase-encode column.
-    field_of_view: (y, x) in mm, readout oversampling removed. Each is None where the header doesn't say."""
+    field_of_view: (y, x) in mm, readout oversampling removed. Each is None where the header doesn't say.
+    swapped: the array's last two axes are (x, y): turn it before anything else here is used."""
 
     rows: int | None = None
     limits: tuple[int, int] | None = None
     field_of_view: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    swapped: bool = False
 
 
 def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
@@ -32,6 +34,9 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         root = ElementTree.fromstring(xml)
         rows, columns = shape[-2:]
         encoded = int(number("encoding", "encodedSpace", "matrixSize", "x"))
+        swapped = rows != columns and (encoded, int(number("encoding", "encodedSpace", "matrixSize", "y"))) == (columns, rows)
+        if swapped:
+            rows, columns = columns, rows
         recon_rows = int(number("encoding", "reconSpace", "matrixSize", "x"))
         lines = ("encoding", "encodingLimits", "kspace_encoding_step_1")
         first = columns // 2 - int(number(*lines, "center"))
@@ -42,7 +47,7 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         raise UserError(
             f"{path}: `ismrmrd_header` can't be read ({error}); repair it, or remove it to use the array alone"
         ) from error
-    notes = []
+    notes = ["the array's axes are swapped against its header: it is turned"] if swapped else []
     if encoded != rows:
         notes.append(f"the header's readout has {encoded} samples, the array's {rows}: the array is followed")
     if recon_rows > rows:  # seen in fastMRI brain FLAIR files
@@ -53,7 +58,7 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         slices = shape[0]
     if slices != shape[0]:
         notes.append(f"the header tells of {slices} slices, the array has {shape[0]}: the array is followed")
-    if first < 0 or last >= columns:
+    if first < 0 or columns <= last:
         notes.append(
             f"the header's phase encodes ({first} to {last}) do not fit {columns} columns: the data tell what is padding"
         )
@@ -63,4 +68,5 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         limits=(first, last) if 0 <= first and last < columns else None,
         field_of_view=(readout_fov * recon_rows / rows if crop else readout_fov, phase_fov),
         notes=tuple(notes),
+        swapped=swapped,
     )

@@ -86,6 +86,15 @@ def test_a_header_of_another_array_is_not_followed(tmp_path):
     assert scan.recon_rows is None
 
 
+def test_swapped_axes_are_turned(tmp_path):
+    data = kspace(rows=24, columns=32)  # the readout last
+    header = _header(24).replace("<encodedSpace><matrixSize><x>24</x>", "<encodedSpace><matrixSize><x>32</x>")
+    scan = read_scan(write(tmp_path / "a.h5", kspace=data, ismrmrd_header=header))
+    assert torch.equal(scan.kspace, torch.from_numpy(data).transpose(-1, -2))
+    assert scan.acquired.shape == (24,)
+    assert "axes are swapped" in scan.notes[0]
+
+
 def nan(data: np.ndarray) -> np.ndarray:
     data[0, 0, 1, 1] = np.nan
     return data
