@@ -79,6 +79,14 @@ def simulate(
     slices: Annotated[int, typer.Option("--slices", min=1)] = 10,
     coils: Annotated[int, typer.Option("--coils", min=1)] = 8,
     snr: Annotated[float, typer.Option("--snr", min=0.1, help="Signal in the head over noise.")] = 30.0,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option("--anatomy", help="NIfTI, npz, or a folder of volumes or images [default: the ICBM152 template]."),
+    ] = None,
+    contrasts: Annotated[
+        str, typer.Option("--contrasts", help="T1,T2,FLAIR,PD,T1-post, or words in the names of --anatomy's series.")
+    ] = "",
+    off_resonance: Annotated[bool, typer.Option("--off-resonance", help="Steep phase near an air cavity.")] = False,
     seed: Seed = 0,
     workers: Workers = 1,
     force: Force = False,
@@ -86,7 +94,9 @@ def simulate(
     """Write simulated multi-coil scans in fastMRI's layout; nothing is downloaded."""
     from data_prep.simulate import SimulateSettings, simulate_folder
 
-    settings = SimulateSettings(matrix, slices, coils, snr, seed)
+    chosen = tuple(dict.fromkeys(word.strip() for word in contrasts.split(",") if word.strip()))
+    source = None if anatomy is None else str(anatomy)
+    settings = SimulateSettings(matrix, slices, coils, snr, seed, source, chosen, off_resonance)
     paths = simulate_folder(folder, subjects, settings, force, workers)
     typer.echo(f"{len(paths)} simulated scans in {folder}")
 
