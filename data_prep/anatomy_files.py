@@ -126,12 +126,10 @@ def _npz_patients(path: Path) -> list[Patient]:
 
 def _npz_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = [file.get(name) for name in ("images", "labels", "subjects")]
-    except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path}: can't be read ({error}); store plain arrays with numpy.savez, no Python objects"
-        ) from error
+    except (OSError, ValueError, EOFError, TypeError, zlib.error, zipfile.BadZipFile) as error:  # TypeError: one array
+        raise UserError(f"{path}: can't be read; store plain arrays with numpy.savez, no Python objects") from error
     images, labels, subjects = arrays
     if images is None or images.ndim != 3 or not images.size or images.dtype.kind not in "buif":
         raise UserError(f"{path}: has no real array images [n, y, x]; store magnitude images under that name")
@@ -172,23 +170,16 @@ def _read_images(contrast: str, images: list[tuple[str, Path | Plane]], matrix: 
 
 
 def _read_grey(path: Path) -> Plane:
-    from skimage.io import imread
+    from PIL import Image
 
     try:
-        image = np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow and tifffile raise
-        raise UserError(f"{path}: is not a readable image ({error}); remove it or save it again") from error
-    if image.ndim == 3 and image.shape[-1] in (3, 4):
-        image = image[..., :3] @ np.array(
-            [0.2125, 0.7154, 0.0721]
-        )  # luminance; what is transparent is as bright as it says
-    elif image.ndim == 3 and image.shape[-1] == 2:
-        image = image[..., 0]
-    if image.ndim != 2 or image.dtype.kind not in "buif":
-        raise UserError(
-            f"{path}: is not one grey or colour image but an array of {image.shape}; save each slice as a file"
-        )
-    return image
+        with Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP")) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                raise UserError(f"{path}: holds several images; save each slice as a file")
+            deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+            return np.asarray(image if deep else image.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: is not a readable image; remove it or save it again") from error
 
 
 def _nifti_patient(path: Path) -> Patient:
@@ -217,6 +208,7 @@ def _read_nifti(path: Path) -> tuple[Float[np.ndarray, "right front up"], tuple[
     from nibabel.affines import voxel_sizes
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         image = nibabel.Nifti1Image.from_filename(path)
@@ -226,8 +218,8 @@ def _read_nifti(path: Path) -> tuple[Float[np.ndarray, "right front up"], tuple[
             raise UserError(f"{path}: holds {held}, not one magnitude volume; save one volume [x, y, z] of magnitudes")
         image = nibabel.as_closest_canonical(nibabel.squeeze_image(image))
         return np.asanyarray(image.dataobj, np.float32), tuple(voxel_sizes(image.affine).tolist())
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
-        raise UserError(f"{path}: is not a readable NIfTI volume ({error}); remove it or copy it again") from error
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, WrapStructError) as error:
+        raise UserError(f"{path}: is not a readable NIfTI volume; remove it or copy it again") from error
 
 
 def _signal(image: np.ndarray, where: str) -> Float[np.ndarray, "..."]:
@@ -239,7 +231,7 @@ def _signal(image: np.ndarray, where: str) -> Float[np.ndarray, "..."]:
 
 
 def _brightness(image: np.ndarray) -> float:
-    return float(np.quantile(image, 0.995)) or float(image.max())
+    return float(np.quantile(image[image > 0], 0.995))
 
 
 def _extent(head: Bool[np.ndarray, "right front up"], axis: int) -> tuple[int, int]:

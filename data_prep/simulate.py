@@ -103,7 +103,7 @@ def simulate_scan(
         file.attrs["max"] = float(rss.max())
         file.attrs["norm"] = float(np.linalg.norm(rss))
         file.attrs["patient_id"] = _patient_id(path, contrast, patient)
-        file.attrs["anatomy"] = settings.anatomy or "ICBM152"
+        file.attrs["anatomy"] = patient.identity if patient else "ICBM152"
         file.attrs["acquisition"] = f"SIMULATED {drawn.contrast}"
         file.attrs["simulated"] = True
         file.attrs["noise_std"] = noise_std * units
@@ -156,7 +156,7 @@ def _cavity_phase(drawn: Subject, rng: np.random.Generator) -> Float[np.ndarray,
     """A dipole's field, finite at its centre: phase in radians around a cavity low in the front of the head."""
     axis = (np.arange(drawn.image.shape[-1]) + 0.5) * drawn.pixel - FIELD_OF_VIEW / 2
     right, front, low = rng.normal(0, 12), rng.uniform(35, 65), drawn.heights.min() + rng.uniform(0, 15)
-    radius, peak = rng.uniform(12, 25), rng.uniform(4, 10)
+    radius, peak = rng.uniform(8, 16), rng.uniform(3, 8)
     x, y, z = axis[None, None, :] - right, -axis[None, :, None] - front, drawn.heights[:, None, None] - low
     field = radius**3 * (2 * z**2 - x**2 - y**2) / (x**2 + y**2 + z**2 + radius**2) ** 2.5
     return peak / 0.372 * field  # 0.372: the greatest of 2 t^2 / (t^2 + 1)^(5/2)
