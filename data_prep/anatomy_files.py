@@ -44,7 +44,7 @@ def read_patients(path: Path) -> list[Patient]:
       patient's right on the left, evenly spaced over what has signal, at most COVERAGE from the top.
     - An npz has ``images`` [n, y, x], and ``labels`` [n] of paths or ``subjects`` [n], which then say whose an image is. Of
       the label ``a/b/c/5``, ``a/b`` is the patient and ``c`` the series. Of ``a/57`` the patient is unknown, and neighbours
-      are often one patient's: BLOCK consecutive numbers count as one.
+      are often one patient's: BLOCK consecutive numbers count as one. (A patient at a block's end may still be in two.)
     - In a folder of images a subfolder is a patient, folders in it are series. An image beside them belongs to the patient
       that its name tells without the last number (p01_003.png: p01), or else to one of its own.
 
@@ -73,16 +73,17 @@ def select_contrasts(
     """
     there = list(dict.fromkeys(name for patient in patients for name in patient.series))
     for word in contrasts:
-        if not any(_is(name, word) for name in there):
+        if not any(_contains(name, word) for name in there):
             shown = ", ".join(there[:12]) + (f" and {len(there) - 12} more" if len(there) > 12 else "")
             raise UserError(f"{path}: no series is called {word}; choose --contrasts from its series: {shown}")
     kept = [
-        [name for name in patient.series if any(_is(name, word) for word in contrasts or ("",))] for patient in patients
+        [name for name in patient.series if any(_contains(name, word) for word in contrasts or ("",))]
+        for patient in patients
     ]
     return [(patient, names) for patient, names in zip(patients, kept, strict=True) if names]
 
 
-def _is(name: str, word: str) -> bool:
+def _contains(name: str, word: str) -> bool:
     return word.lower() in name.lower()
 
 
@@ -105,7 +106,7 @@ def _folder_patients(folder: Path) -> list[Patient]:
 
 def _natural(path: Path) -> list[str | int]:
     """Sorts 2 before 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", str(path))]
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", str(path)))]
 
 
 def _npz_patients(path: Path) -> list[Patient]:
@@ -216,6 +217,9 @@ def _read_nifti(path: Path) -> tuple[Float[np.ndarray, "right front up"], tuple[
         if len(shape) < 3 or any(n != 1 for n in shape[3:]) or kind not in "buif":
             held = "complex values" if kind == "c" else f"an array of {shape}" if kind in "buif" else "colours"
             raise UserError(f"{path}: holds {held}, not one magnitude volume; save one volume [x, y, z] of magnitudes")
+        sizes = voxel_sizes(image.affine)
+        if not (np.isfinite(sizes).all() and sizes.min() > 0):
+            raise UserError(f"{path}: has voxels of {tuple(sizes.tolist())} mm; correct the header's affine")
         image = nibabel.as_closest_canonical(nibabel.squeeze_image(image))
         return np.asanyarray(image.dataobj, np.float32), tuple(voxel_sizes(image.affine).tolist())
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, WrapStructError) as error:

@@ -81,7 +81,7 @@ def simulate(
     snr: Annotated[float, typer.Option("--snr", min=0.1, help="Signal in the head over noise.")] = 30.0,
     anatomy: Annotated[
         Path | None,
-        typer.Option("--anatomy", help="NIfTI, npz, or a folder of volumes or images [default: the ICBM152 template]."),
+        typer.Option("--anatomy", help="NIfTI, npz, or a folder of volumes or images; else the ICBM152 template."),
     ] = None,
     contrasts: Annotated[
         str, typer.Option("--contrasts", help="T1,T2,FLAIR,PD,T1-post, or words in the names of --anatomy's series.")

@@ -217,6 +217,12 @@ def four_dimensional(path: Path) -> Path:
     return path
 
 
+def flat(path: Path) -> Path:
+    content = bytearray(save_nifti(path, np.ones((8, 8, 4), np.uint8)).read_bytes())
+    content[312:328] = bytes(16)  # srow_z: the affine's third row
+    return written(path, bytes(content))
+
+
 def written(path: Path, content: bytes = b"nothing of the kind") -> Path:
     path.write_bytes(content)
     return path
@@ -243,6 +249,7 @@ BAD = {
     "cut gzip": (lambda f: damaged(f / "a.nii.gz"), "not a readable NIfTI volume; remove"),
     "cut NIfTI": (lambda f: damaged(f / "a.nii"), "not a readable NIfTI volume; remove"),
     "4-D": (lambda f: four_dimensional(f / "a.nii"), r"\(8, 8, 4, 2\), not one magnitude volume; save"),
+    "voxels of no size": (lambda f: flat(f / "a.nii"), r"voxels of \(1.0, 1.0, 0.0\) mm; correct"),
     "complex": (
         lambda f: save_nifti(f / "a.nii", np.ones((8, 8, 4), np.complex64)),
         "complex values, not one .*; save",
