@@ -33,23 +33,30 @@ CONTRASTS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """Magnitude images in about [0, 1], 0 in air; rows from front to back, ``pixel`` in mm."""
+    """Magnitude images in about [0, 1], 0 in air; rows from front to back, ``pixel`` and ``heights`` in mm."""
 
     image: Slices
     contrast: str
     pixel: float
+    heights: Float[np.ndarray, " slice"]
 
 
-def draw_subject(matrix: int, slices: int, rng: Generator) -> Subject:
-    """A subject's axial slices on a ``matrix`` x ``matrix`` grid of FIELD_OF_VIEW, evenly spaced over SLICE_SPAN."""
+def draw_subject(matrix: int, slices: int, rng: Generator, contrast: str | None = None) -> Subject:
+    """A subject's axial slices on a ``matrix`` x ``matrix`` grid of FIELD_OF_VIEW, evenly spaced over SLICE_SPAN.
+
+    A ``contrast`` of CONTRASTS changes the brightness of tissue and lesions alone; without one it is drawn as well.
+    """
     size = matrix * SUPERSAMPLING
     fine_pixel = FIELD_OF_VIEW / size
-    points = _points(size, slices, fine_pixel, rng)
+    low, high = SLICE_SPAN
+    heights = np.sort(rng.uniform(low, high, 2))[:1] if slices == 1 else np.linspace(low, high, slices)
+    points = _points(size, heights, fine_pixel, rng)
     grey, white, brain, texture = (
         map_coordinates(volume, points, order=1, mode="constant").astype(np.float32) for volume in _template()
     )
     tissue = _tissue(grey, white, brain, fine_pixel, rng)
-    contrast = str(rng.choice(list(CONTRASTS)))
+    drawn_contrast = str(rng.choice(list(CONTRASTS)))  # drawn in any case: the rest must not depend on the choice
+    contrast = contrast or drawn_contrast
     brightness, lesion_range = CONTRASTS[contrast]
     level = np.array(brightness) * rng.uniform(0.85, 1.15, 5)
     image = np.einsum("tsyx,t->syx", tissue, level)
@@ -60,7 +67,7 @@ def draw_subject(matrix: int, slices: int, rng: Generator) -> Subject:
     image = _lesions(image, tissue[1], lesion_range, rng)
     image = image * (1 + rng.uniform(0, 0.15) * smooth_noise(image.shape, (1, size / 5, size / 5), rng))
     image = image.reshape(slices, matrix, SUPERSAMPLING, matrix, SUPERSAMPLING).mean((2, 4))
-    return Subject((image / np.quantile(image, 0.995)).astype(np.float32), contrast, FIELD_OF_VIEW / matrix)
+    return Subject((image / np.quantile(image, 0.995)).astype(np.float32), contrast, FIELD_OF_VIEW / matrix, heights)
 
 
 def smooth_noise(shape: tuple[int, ...], sigma: tuple[float, ...], rng: Generator) -> np.ndarray:
@@ -89,11 +96,11 @@ def _template() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return grey, white, brain, intensity
 
 
-def _points(size: int, slices: int, pixel: float, rng: Generator) -> Float[np.ndarray, "3 slice y x"]:
+def _points(
+    size: int, heights: Float[np.ndarray, " slice"], pixel: float, rng: Generator
+) -> Float[np.ndarray, "3 slice y x"]:
     """Template coordinates of the subject's samples: a random pose and scale, then an elastic warp."""
-    low, high = SLICE_SPAN
-    height = np.sort(rng.uniform(low, high, 2)) if slices == 1 else np.linspace(low, high, slices)
-    z = height[:slices] + rng.uniform(-3, 3)
+    z = heights + rng.uniform(-3, 3)
     # rows run front to back and columns left to right, as radiologists look at a head
     axis = (np.arange(size) - size / 2) * pixel
     grid = np.stack(np.broadcast_arrays(axis[None, None, :], -axis[None, :, None], z[:, None, None])).astype(float)

@@ -22,17 +22,17 @@ Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
 ]
 Mask = Annotated[str, typer.Option("--mask", help="random, equispaced, gaussian (lines) or poisson (2-D).")]
-Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with [default: 8 %].")]
+Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with (default: 8 %).")]
 Maps = Annotated[
     str | None,
-    typer.Option("--maps", help="espirit, sigpy, bart or file [default: the file's own, else espirit]."),
+    typer.Option("--maps", help="espirit, sigpy, bart or file (default: the file's own, else espirit)."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 PriorPath = Annotated[
     Path | None,
-    typer.Option("--prior", help="A prior's or a run's folder [default: newest run, else the bundled one]."),
+    typer.Option("--prior", help="A prior's or a run's folder (default: newest run, else the bundled one)."),
 ]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
@@ -82,6 +82,14 @@ def simulate(
     slices: Annotated[int, typer.Option("--slices", min=1)] = 10,
     coils: Annotated[int, typer.Option("--coils", min=1)] = 8,
     snr: Annotated[float, typer.Option("--snr", min=0.1, help="Signal in the head over noise.")] = 30.0,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option("--anatomy", help="NIfTI, npz, or a folder of volumes or images; else the ICBM152 template."),
+    ] = None,
+    contrasts: Annotated[
+        str, typer.Option("--contrasts", help="T1,T2,FLAIR,PD,T1-post, or words in the names of --anatomy's series.")
+    ] = "",
+    off_resonance: Annotated[bool, typer.Option("--off-resonance", help="Steep phase near an air cavity.")] = False,
     seed: Seed = 0,
     workers: Workers = 1,
     force: Force = False,
@@ -89,7 +97,9 @@ def simulate(
     """Write simulated multi-coil scans in fastMRI's layout; nothing is downloaded."""
     from data_prep.simulate import SimulateSettings, simulate_folder
 
-    settings = SimulateSettings(matrix, slices, coils, snr, seed)
+    chosen = tuple(dict.fromkeys(word.strip() for word in contrasts.split(",") if word.strip()))
+    source = None if anatomy is None else str(anatomy)
+    settings = SimulateSettings(matrix, slices, coils, snr, seed, source, chosen, off_resonance)
     paths = simulate_folder(folder, subjects, settings, force, workers)
     typer.echo(f"{len(paths)} simulated scans in {folder}")
 
@@ -144,9 +154,9 @@ def train(
     laps: Annotated[int, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one.")] = 1,
     images: Annotated[
         int | None,
-        typer.Option("--images", min=1, help="Slices seen by each stage [default: 20 passes over the data]."),
+        typer.Option("--images", min=1, help="Slices seen by each stage (default: 20 passes over the data)."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder [default: runs/LOSS-DENOISER-rR].")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/LOSS-DENOISER-rR).")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="Start from this prior's weights.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     seed: Seed = 0,
@@ -182,7 +192,7 @@ def recon(
     prior: PriorPath = None,
     samples: Samples = 8,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="[default: SCAN_recon.h5 beside the scan]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")] = None,
     force: Force = False,
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""

@@ -116,6 +116,13 @@ def test_no_prepared_data(typed):
     assert said == "mri-ambient: prepared: holds no prepared volume; make some with `mri-ambient prep FOLDER`\n"
 
 
+def test_anatomy_and_contrasts_that_are_not_there(typed):
+    assert typed("simulate out --subjects 1 --anatomy nowhere.nii")[1].startswith(
+        "mri-ambient: nowhere.nii: doesn't exist"
+    )
+    assert "--contrasts T3: is not one of T1, T2" in typed("simulate out --subjects 1 --contrasts T1,T3")[1]
+
+
 def test_options_out_of_range(typed, tmp_path):
     assert typed("train --accel four")[0] == 2
     assert typed("train --accel 0.5")[0] == 2
