@@ -67,7 +67,9 @@ def compare_maps(kspace: np.ndarray, repeats: int) -> None:
     found = {name: in_a_process(name, kspace, repeats if name == "espirit" else max(1, repeats - 1)) for name in names}
     ours = found["espirit"][2]
     print(f"maps, one slice {kspace.shape[1]}x{kspace.shape[2]}, {len(kspace)} coils, {os.cpu_count()} cores")
-    print(f"{'':8} {'s (min)':>8} {'s (max)':>8} {'slower':>7} {'MB':>6}   angle to ours, degrees: median, 95 %   pixels inside")
+    print(
+        f"{'':8} {'s (min)':>8} {'s (max)':>8} {'slower':>7} {'MB':>6}   degrees to ours: median, 95 %   pixels inside"
+    )
     for name, (seconds, memory, maps) in found.items():
         inside = (np.linalg.norm(ours, axis=0) > 0) & (np.linalg.norm(maps, axis=0) > 0)
         cosine = np.abs((ours.conj() * maps).sum(0)[inside]).clip(max=1)

@@ -42,7 +42,9 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
         raise UserError(f"{out}: is the folder of the raw scans; choose another one with --out")
     paths, ignored = scan_files(folder)
     if not paths:
-        raise UserError(f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+        raise UserError(
+            f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)"
+        )
     writable_folder(out)
     summary = Summary(ignored=ignored)
 
@@ -106,7 +108,9 @@ def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple
 
 def summary_table(summary: Summary) -> Table:
     """What is in the folder now: alike volumes share a row; then the failures, each with its reason."""
-    table = Table(title=f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed")
+    table = Table(
+        title=f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed"
+    )
     for column in ("volumes", "format", "matrix", "coils", "R", "ACS", "maps"):
         table.add_column(column, justify="right" if column == "volumes" else "left")
     kinds: Counter[tuple[str, ...]] = Counter()

@@ -38,9 +38,15 @@ def scan_facts(scan: Scan) -> Facts:
         ("slices", str(slices)),
         ("coils", str(coils)),
         ("readout (y)", readout),
-        ("phase encodes (x)", f"{columns} columns, {acquired} acquired" + ("" if acquired == columns else ", rest is padding")),
+        (
+            "phase encodes (x)",
+            f"{columns} columns, {acquired} acquired" + ("" if acquired == columns else ", rest is padding"),
+        ),
         ("field of view", _millimetres(kept_field_of_view(scan))),
-        ("sampling", f"{int(measured) // rows} lines" if lines else f"{int(measured)} samples, scattered along both axes"),
+        (
+            "sampling",
+            f"{int(measured) // rows} lines" if lines else f"{int(measured)} samples, scattered along both axes",
+        ),
         ("acceleration R", "1 (fully sampled)" if scan.fully_sampled else f"{accel:.2f}"),
         ("ACS", _acs(scan, kept)),
         ("noise", _noise(noise, "noise scan" if scan.noise is not None else "edge of the readout: an upper bound")),
@@ -67,7 +73,10 @@ def prepared_facts(volume: PreparedVolume) -> Facts:
         ("field of view", _millimetres(about["field_of_view_mm"])),
         ("acceleration R", f"{volume.accel:.2f}" + ("" if own else f", {about['settings']['mask']}, retrospective")),
         ("ACS", f"{volume.acs[0]}x{volume.acs[1]} (y, x)"),
-        ("noise", f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from the {about['noise_from']}"),
+        (
+            "noise",
+            f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from the {about['noise_from']}",
+        ),
         ("sensitivity maps", about["maps"]),
         ("missing", "nothing"),
     ]

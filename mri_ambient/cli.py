@@ -192,7 +192,9 @@ def recon(
     prior: PriorPath = None,
     samples: Samples = 8,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""

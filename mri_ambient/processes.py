@@ -32,7 +32,9 @@ class Spread:
     dask: str | None = None
 
 
-def run_jobs(function: Callable[..., Any], jobs: Sequence[Job], spread: Spread, description: str, collect: Collect) -> None:
+def run_jobs(
+    function: Callable[..., Any], jobs: Sequence[Job], spread: Spread, description: str, collect: Collect
+) -> None:
     """``collect(job, result)`` for every job as it is done, where ``result()`` is what ``function(*job)`` returned or raises
     what it raised, or WorkerDied.
 

@@ -34,7 +34,9 @@ def read_scan(path: Path) -> Scan:
                 read = read_mrd if "kspace" not in file and mrd_groups(file) else read_hdf5
                 return read(path, file)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: is truncated or damaged, or may not be read ({error}); copy or download it again") from error
+        raise UserError(
+            f"{path}: is truncated or damaged, or may not be read ({error}); copy or download it again"
+        ) from error
     raise UserError(f"{path}: is not a scan in a known format; give {FORMATS}")
 
 

@@ -13,7 +13,10 @@ from mri_ambient.errors import UserError
 HEADER_START = b"# Dimensions"
 RA_MAGIC = b"rawarray"
 READ, PHASE, PARTITION, COIL, SLICE = 0, 1, 2, 3, 13
-NAMES = "read phase partition coil maps echo coeff coeff2 iter cshift time time2 level slice average batch".split()
+NAMES = (
+    *("read", "phase", "partition", "coil", "maps", "echo", "coeff", "coeff2"),
+    *("iter", "cshift", "time", "time2", "level", "slice", "average", "batch"),
+)
 
 
 def read_cfl(header: Path) -> Scan:
@@ -57,7 +60,9 @@ def _scan(path: Path, format: str, dimensions: Sequence[int], samples: np.ndarra
     other = [axis for axis, n in enumerate(shape) if n > 1 and axis not in (*plane, COIL, SLICE)]
     if other:
         names = ", ".join(f"{shape[axis]} along {NAMES[axis] if axis < len(NAMES) else axis}" for axis in other)
-        raise UserError(f"{path}: has {names}; extract one 2-D multi-coil, multi-slice array (`bart slice`, `bart fft`)")
+        raise UserError(
+            f"{path}: has {names}; extract one 2-D multi-coil, multi-slice array (`bart slice`, `bart fft`)"
+        )
     kept = (SLICE, COIL, *plane)
     rest = [axis for axis in range(len(shape)) if axis not in kept]
     notes = ("two phase-encode axes: the partitions are taken for columns",) if plane[0] == PHASE else ()

@@ -34,7 +34,10 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         root = ElementTree.fromstring(xml)
         rows, columns = shape[-2:]
         encoded = int(number("encoding", "encodedSpace", "matrixSize", "x"))
-        swapped = rows != columns and (encoded, int(number("encoding", "encodedSpace", "matrixSize", "y"))) == (columns, rows)
+        swapped = rows != columns and (encoded, int(number("encoding", "encodedSpace", "matrixSize", "y"))) == (
+            columns,
+            rows,
+        )
         if swapped:
             rows, columns = columns, rows
         recon_rows = int(number("encoding", "reconSpace", "matrixSize", "x"))
@@ -65,7 +68,7 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
     crop = recon_rows < rows
     return Header(
         rows=recon_rows if crop else None,
-        limits=(first, last) if 0 <= first and last < columns else None,
+        limits=None if first < 0 or columns <= last else (first, last),
         field_of_view=(readout_fov * recon_rows / rows if crop else readout_fov, phase_fov),
         notes=tuple(notes),
         swapped=swapped,

@@ -90,7 +90,9 @@ def _flagged(heads: np.ndarray, name: str) -> np.ndarray:
 
 def _sort(path: Path, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """Whether each record is imaging, calibration alone, or noise; the rest is left out, as the notes say."""
-    if _flagged(heads, "IS_PHASECORR_DATA").any() and _flagged(heads, "IS_REVERSE").any():  # turbo spin echo has no reversed
+    if (
+        _flagged(heads, "IS_PHASECORR_DATA").any() and _flagged(heads, "IS_REVERSE").any()
+    ):  # turbo spin echo has no reversed
         raise UserError(
             f"{path}: holds phase-correction and reversed readouts, and echo-planar phase correction is not applied here; "
             "correct the data and export them again"

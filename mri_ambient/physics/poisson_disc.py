@@ -1,6 +1,6 @@
 """2-D variable-density Poisson-disc masks: random samples that keep a distance, which grows away from the centre.
 
-Drawn by throwing darts (Bridson, SIGGRAPH 2007, in its simplest form), a few too many, which are then thinned to the exact count.
+Drawn by throwing darts, a few too many, which are then thinned to the exact count.
 """
 
 from functools import lru_cache
@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-SLOPE = 2.0  # the distance between samples is 1 + SLOPE * rho times that in the centre; rho is 1 in the middle of an edge
+SLOPE = (
+    2.0  # the distance between samples is 1 + SLOPE * rho times that in the centre; rho is 1 in the middle of an edge
+)
 SURPLUS = 1.05  # of the darts over the wanted count
 
 Mask = Bool[Tensor, "y x"]
@@ -47,9 +49,9 @@ def poisson_disc_probability(
 ) -> Float[Tensor, "y x"]:
     """q = P(sample in M | M~) for a mask M of ``count`` samples and its further removal M~, to first order.
 
-    1 on M~ and 0 closer to a sample of M~ than the local distance. Elsewhere the removed samples are taken for a sample of fixed
+    1 on M~, 0 closer to a sample of M~ than the local distance. Elsewhere the removed samples are taken for a draw of fixed
     size in proportion to the density 1 / distance^2, which forgets that they also keep a distance from each other:
-    counted frequencies are met within 10 % on average (a test says so). Slow: not for every training step.
+    counted frequencies are met within 20 % (a test says so). Slow: not for every training step.
     """
     rows, columns = further.shape
     centre = centre_box(acs, rows, columns) & acquired

@@ -58,7 +58,9 @@ def test_unmeasured_samples_are_not_read():
 
 
 def test_compression_keeps_what_a_few_coils_hold_and_white_noise_white():
-    signals = torch.einsum("vc,cyx->vyx", random_complex((20, 5), 0, torch.complex64), random_complex((5, 9, 9), 1, torch.complex64))
+    signals = torch.einsum(
+        "vc,cyx->vyx", random_complex((20, 5), 0, torch.complex64), random_complex((5, 9, 9), 1, torch.complex64)
+    )
     matrix = compression_matrix(signals, 6)
     assert matrix.shape == (6, 20)
     torch.testing.assert_close(matrix @ matrix.mH, torch.eye(6) + 0j, rtol=0, atol=1e-5)

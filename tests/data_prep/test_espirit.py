@@ -109,7 +109,9 @@ def test_the_phase_reference_is_smooth_and_stable(phantom):
     inside = (truth.abs().amax(0) > 0)[:, 1:] & (truth.abs().amax(0) > 0)[:, :-1]
     turn = (maps[..., 1:] * maps[..., :-1].conj()).sum(0)
     assert turn.angle().abs()[inside].quantile(0.999) < 0.3
-    noise = 2**0.5 * NOISE * torch.randn(kspace.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(9))
+    noise = (
+        2**0.5 * NOISE * torch.randn(kspace.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(9))
+    )
     (again,) = espirit(kspace + noise, (96, 20))
     both = (truth.abs().amax(0) > 0) & (again.abs().amax(0) > 0) & (maps.abs().amax(0) > 0)
     assert (again * maps.conj()).sum(0).angle().abs()[both].quantile(0.99) < 0.1

@@ -127,7 +127,9 @@ def test_many_coils_become_a_fixed_number_and_the_complete_scan_follows(tmp_path
     assert volume.kspace.shape == volume.sens_maps.shape == (1, 8, 40, 40)
     assert volume.provenance["coils"] == [64, 8]
     assert torch.equal(torch.where(volume.mask.unsqueeze(1), whole.kspace, 0), volume.kspace)
-    everything = (whitener(covariance(noise)) @ kspace[0].flatten(1)).norm() * covariance(noise).diagonal().real.mean().sqrt()
+    everything = (whitener(covariance(noise)) @ kspace[0].flatten(1)).norm() * covariance(
+        noise
+    ).diagonal().real.mean().sqrt()
     torch.testing.assert_close(whole.kspace[0].norm() * volume.scale[0], everything, rtol=1e-3, atol=0)
 
 
