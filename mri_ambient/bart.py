@@ -27,7 +27,8 @@ class BartError(UserError):
 def installed() -> bool:
     """Whether the program and its wrapper are both there."""
     try:
-        _program(), _wrapper()
+        _program()
+        _wrapper()
     except UserError:
         return False
     return True
@@ -53,7 +54,7 @@ def bart(command: str, *arrays: np.ndarray, outputs: int = 1, threads: int | Non
         raise BartError(f"bart {command}: failed ({_last_words(said.getvalue())}); check its input")
     if outputs == 0:
         return []
-    return [found] if outputs == 1 else list(found)
+    return [np.asarray(array) for array in ([found] if outputs == 1 else found or [])]
 
 
 def _program() -> Path:

@@ -27,14 +27,15 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
     header = None
     if isinstance(xml, h5py.Dataset) and stored.ndim == 4:
         header = read_header(path, xml[()], stored.shape)
-    arrays = {key: _optional(file, key) for key in ("mask", "noise", "sens_maps")}
     return make_scan(
         path,
         "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
         stored[()].swapaxes(-1, -2) if header is not None and header.swapped else stored[()],
         header=header,
         simulated=bool(file.attrs.get("simulated", False)),
-        **arrays,
+        mask=_optional(file, "mask"),
+        noise=_optional(file, "noise"),
+        sens_maps=_optional(file, "sens_maps"),
     )
 
 

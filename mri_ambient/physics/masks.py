@@ -51,7 +51,8 @@ def line_mask(kind: str, accel: float, acs: int, acquired: LineMask, generator: 
 
     random: outer lines uniformly without replacement (Aali et al., 2024). equispaced: one outer line every
     (outer / wanted) lines, from a random offset. gaussian: variable density, each set of outer lines with a probability
-    proportional to the product of its lines' weights exp(-d^2 / 2 s^2), d the distance from the centre. Raises ValueError if R asks for fewer lines than the ACS has.
+    proportional to the product of its lines' weights exp(-d^2 / 2 s^2), d the distance from the centre.
+    Raises ValueError if R asks for fewer lines than the ACS has.
     """
     centre = acs_mask(len(acquired), acs)
     outer = (acquired & ~centre).nonzero().squeeze(1)
@@ -123,7 +124,8 @@ def measured_probability(kind: str, further: LineMask, acs: int, lines: int, acq
 
     1 on the lines of M~. Elsewhere, for `random` masks, removed / (candidates): every line that M~ lacks is equally
     likely to have been one of the removed ones (Millard & Chiew, IEEE TCI 9:707, 2023, for a fixed count). For `gaussian`
-    masks the removed ones are, given M~, again drawn by weight, and q is their inclusion probability. For `equispaced` masks, the share of the offsets that agree with M~ whose mask has the line: many lines have q = 0.
+    masks the removed ones are, given M~, again drawn by weight, and q is their inclusion probability. For `equispaced`
+    masks, the share of the offsets that agree with M~ whose mask has the line: many lines have q = 0.
     """
     q = further.double()
     centre = acs_mask(len(further), acs)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -116,7 +117,7 @@ def test_nobodys_name_is_copied(scans, tmp_path):
     secrets = ["Erika Mustermann", "19640812", "St. Elsewhere"]
     with h5py.File(raw / "a.h5", "r+") as file:
         header = file["ismrmrd_header"][()].decode()
-        private = "<subjectInformation><patientName>{}</patientName><patientBirthdate>{}</patientBirthdate></subjectInformation>"
+        private = "<subjectInformation><name>{}</name><birthdate>{}</birthdate></subjectInformation>"
         del file["ismrmrd_header"]
         file["ismrmrd_header"] = header.replace("<encoding>", private.format(*secrets[:2]) + "<encoding>", 1).encode()
         file.attrs["institution"] = secrets[2]
@@ -136,11 +137,10 @@ def prep_process(raw, out, *more: str) -> subprocess.Popen:
 def alive(needle: str) -> list[int]:
     """Processes of which the environment holds ``needle``."""
     found = []
-    for entry in os.listdir("/proc"):
+    for entry in Path("/proc").iterdir():
         try:
-            with open(f"/proc/{entry}/environ", "rb") as file:  # noqa: PTH123
-                if needle.encode() in file.read():
-                    found.append(int(entry))
+            if needle.encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
         except (OSError, ValueError):
             continue
     return found
@@ -149,7 +149,7 @@ def alive(needle: str) -> list[int]:
 @pytest.mark.slow
 def test_kill_at_any_time_and_resume(scans, tmp_path, monkeypatch):
     """kill -9 of the command alone: its workers end too, nothing half written keeps a volume's name, a rerun completes."""
-    if not os.path.isdir("/proc"):  # noqa: PTH112
+    if not Path("/proc/self/environ").exists():
         pytest.skip("needs /proc to look for orphans")
     raw, out = tmp_path / "raw", tmp_path / "out"
     raw.mkdir()
