@@ -1,10 +1,11 @@
 """Preparation against what people use now, side by side in one run: sensitivity maps, then the whole of ``prep``.
 
-    python benchmarks/prep.py [--rows 640 --columns 368 --coils 15 --slices 16 --repeats 3]
+    python benchmarks/prep.py [--rows 640 --columns 368 --coils 15 --slices 16 --repeats 3 --volumes 500]
 
 Simulated scans (seed 0). Maps: our ESPIRiT, sigpy's and ``bart ecalib`` on the same slice, the same 24x24 calibration box and
 crop, on all cores, with the angle between their subspaces. Each is timed in a process of its own, whose memory above that
-of the imported libraries and the input is reported. Then ``mri-ambient prep`` of a whole volume.
+of the imported libraries and the input is reported. Then ``mri-ambient prep`` of a whole volume, and of a folder of many
+small ones (64x64, 4 coils, 4 slices), with the workers' memory as it goes.
 """
 
 import argparse
@@ -103,6 +104,50 @@ def whole_prep(folder: Path, slices: int) -> None:
     )
 
 
+def many_volumes(folder: Path, volumes: int) -> None:
+    raw, out = folder / "many", folder / "many_prepared"
+    simulate_scan(raw / "v0000.h5", 0, SimulateSettings(matrix=64, slices=4, coils=4, seed=0))
+    for index in range(1, volumes):
+        os.link(raw / "v0000.h5", raw / f"v{index:04}.h5")
+    command = [
+        sys.executable,
+        "-m",
+        "mri_ambient",
+        "prep",
+        str(raw),
+        "--out",
+        str(out),
+        "--accel",
+        "4",
+        "--workers",
+        "2",
+    ]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seen: list[tuple[int, float]] = []
+    while process.poll() is None:
+        time.sleep(0.2)
+        seen.append((len(list(out.glob("*.h5"))), family_mb(process.pid)))
+    print(f"{volumes} volumes of 4 slices 64x64, 4 coils, two workers: {time.perf_counter() - start:.1f} s")
+    for share in (0.1, 0.25, 0.5, 0.75, 0.95):
+        done, memory = next(entry for entry in seen if entry[0] >= share * volumes)
+        print(f"  after {done} volumes: {memory:.0f} MB in all processes together")
+
+
+def family_mb(pid: int) -> float:
+    """Resident memory of a process and its children, unshared part."""
+    total = 0.0
+    for entry in Path("/proc").iterdir():
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) if entry.name.isdigit() else -1
+            if pid in (parent, int(entry.name) if entry.name.isdigit() else -1):
+                resident, shared = map(int, (entry / "statm").read_text().split()[1:3])
+                total += (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        except (OSError, ValueError):
+            continue
+    return total
+
+
 def simulate_full_size(path: Path, rows: int, columns: int, coils: int, slices: int) -> None:
     """A fastMRI-like scan: the simulated square field of view, its columns cropped to ``columns``."""
     simulate_scan(path, 0, SimulateSettings(matrix=rows, slices=slices, coils=coils, seed=0))
@@ -116,7 +161,14 @@ def simulate_full_size(path: Path, rows: int, columns: int, coils: int, slices: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rows", 640), ("columns", 368), ("coils", 15), ("slices", 16), ("repeats", 3)):
+    for name, default in (
+        ("rows", 640),
+        ("columns", 368),
+        ("coils", 15),
+        ("slices", 16),
+        ("repeats", 3),
+        ("volumes", 500),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -132,6 +184,8 @@ def main() -> None:
             kspace = file["kspace"][chosen.slices // 2]
         compare_maps(kspace / np.abs(kspace).max(), chosen.repeats)
         whole_prep(folder, chosen.slices)
+        path.unlink()
+        many_volumes(folder, chosen.volumes)
 
 
 if __name__ == "__main__":

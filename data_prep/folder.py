@@ -52,12 +52,14 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
         stderr.print(f"[red]failed[/] {escape(sentence)}", highlight=False)
         summary.failed.append(sentence)
 
-    def collect(_: Job, result: Result) -> None:
+    def collect(job: Job, result: Result) -> None:
         try:
             entry, made = result()
             (summary.done if made else summary.skipped).append(entry)
         except UserError as error:
             fail(str(error))
+        except Exception as error:  # a defect of ours met by one scan is no reason to leave the others undone
+            fail(f"{job[0]}: unexpected {type(error).__name__} ({error}); the others went on, please report it")
 
     targets: dict[Path, Path] = {}
     for path in paths:
@@ -73,8 +75,10 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
 
 def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple[dict[str, Any], bool]:
     """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before."""
-    files = files_of(source)
-    source_hash = files_hash(files)
+    try:
+        source_hash = files_hash(files_of(source))
+    except OSError as error:
+        raise UserError(f"{source}: can't be read ({error.strerror}); check its permissions") from error
     entry = read_manifest(target.parent).get(target.name)
     if (
         entry is not None
@@ -106,13 +110,11 @@ def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple
     return entry, True
 
 
-def summary_table(summary: Summary) -> Table:
-    """What is in the folder now: alike volumes share a row; then the failures, each with its reason."""
-    table = Table(
-        title=f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed"
-    )
+def summary_tables(summary: Summary) -> list[Table]:
+    """What is in the folder now, alike volumes in one row; then what failed, and why."""
+    volumes = Table()
     for column in ("volumes", "format", "matrix", "coils", "R", "ACS", "maps"):
-        table.add_column(column, justify="right" if column == "volumes" else "left")
+        volumes.add_column(column, justify="right" if column == "volumes" else "left")
     kinds: Counter[tuple[str, ...]] = Counter()
     for entry in summary.done + summary.skipped:
         before, after = entry["coils"]
@@ -120,5 +122,8 @@ def summary_table(summary: Summary) -> Table:
         matrix = "{}x{}".format(*entry["shape"][2:])
         kinds[entry["format"], matrix, coils, f"{entry['accel']:.3g}", f"{entry['acs'][1]}", entry["maps"]] += 1
     for kind, count in sorted(kinds.items()):
-        table.add_row(str(count), *kind)
-    return table
+        volumes.add_row(str(count), *kind)
+    failures = Table("failed, and why")
+    for sentence in summary.failed:
+        failures.add_row(escape(sentence))
+    return [table for table in (volumes, failures) if table.row_count]

@@ -120,7 +120,7 @@ def prep(
 
     With --accel only the measured samples are kept. A rerun skips what is finished.
     """
-    from data_prep.folder import prepare_folder, summary_table
+    from data_prep.folder import prepare_folder, summary_tables
     from data_prep.prepare import PrepareSettings
     from mri_ambient.console import stdout
     from mri_ambient.processes import Spread
@@ -130,7 +130,10 @@ def prep(
         check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
     settings = PrepareSettings(accel, mask, acs, maps, coils)
     summary = prepare_folder(folder, out, settings, Spread(workers, dask))
-    stdout.print(summary_table(summary))
+    for table in summary_tables(summary):
+        stdout.print(table)
+    counts = f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed"
+    typer.echo(f"{out}: {counts}" + f", {summary.ignored} other files passed over" * bool(summary.ignored))
     if summary.failed:
         raise typer.Exit(2)
 

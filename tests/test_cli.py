@@ -85,7 +85,7 @@ def test_bad_scans(typed, tmp_path, problem):
 def test_bad_files(typed, tmp_path, scans):
     (tmp_path / "text.h5").write_text("hello")
     code, said = typed("recon text.h5")
-    assert (code, "not an HDF5 file" in said) == (2, True)
+    assert (code, "is not a scan in a known format" in said) == (2, True)
     whole = (scans / "subject_0.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     code, said = typed("recon cut.h5")
@@ -130,7 +130,7 @@ def test_options_out_of_range(typed, tmp_path):
     assert "dds" in typed("recon scan.h5 --method magic")[1]
     assert "no such folder" in typed("prep nowhere/")[1]
     (tmp_path / "empty").mkdir()
-    assert "holds no .h5 file" in typed("prep empty/")[1]
+    assert "holds no scan" in typed("prep empty/")[1]
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc, a folder that nobody can write")
@@ -147,5 +147,5 @@ def test_a_folder_with_a_bad_file_is_prepared_and_the_exit_code_says_so(typed, t
     (tmp_path / "raw" / "bad.h5").write_text("no")
     code, said = typed("prep raw --acs 8")
     assert code == 2
-    assert "bad.h5: is not an HDF5 file" in said
+    assert "bad.h5: is not a scan in a known format" in said
     assert "1 prepared, 0 finished before, 1 failed" in said

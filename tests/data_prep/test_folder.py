@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.folder import prepare_file, prepare_folder, summary_table
+from data_prep.folder import prepare_file, prepare_folder, summary_tables
 from data_prep.manifest import NAME, append_to_manifest, files_hash, read_manifest
 from data_prep.prepare import PrepareSettings
 from data_prep.readers import scan_files
@@ -79,7 +79,7 @@ def test_a_bad_file_amid_good_ones_is_reported_and_the_rest_go_on(raw, tmp_path)
     assert (len(summary.done), len(summary.failed), summary.ignored) == (4, 1, 1)
     assert "aa_bad.h5" in summary.failed[0]
     assert not (tmp_path / "out" / "aa_bad.h5").exists()
-    assert summary_table(summary).row_count == 1
+    assert [table.row_count for table in summary_tables(summary)] == [1, 1]
 
 
 def test_differing_matrices_and_coils_in_one_folder(raw, tmp_path):
@@ -87,7 +87,7 @@ def test_differing_matrices_and_coils_in_one_folder(raw, tmp_path):
         file["kspace"] = big["kspace"][:, :3, 8:40, 12:36]
     summary = prepare_folder(raw, tmp_path / "out", PrepareSettings(acs=8))
     assert len(summary.done) == 4
-    assert summary_table(summary).row_count == 2
+    assert [table.row_count for table in summary_tables(summary)] == [2]
 
 
 def test_two_scans_of_one_name_are_not_written_over_each_other(raw, tmp_path):
@@ -248,6 +248,24 @@ def test_no_half_file_under_the_final_name(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_may_not_be_read(raw, tmp_path, monkeypatch):
+    def refused(paths) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("data_prep.folder.files_hash", refused)
+    with pytest.raises(UserError, match=r"a.h5: can't be read \(Permission denied\)"):
+        prepare_file(raw / "a.h5", tmp_path / "a.h5", SETTINGS)
+
+
+def test_a_defect_met_by_one_scan_leaves_the_others(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "data_prep.folder.run_jobs", lambda function, jobs, *_: [_[-1](job, lambda: 1 / 0) for job in jobs]
+    )
+    summary = prepare_folder(raw, tmp_path / "out", SETTINGS)
+    assert len(summary.failed) == 3
+    assert "unexpected ZeroDivisionError" in summary.failed[0]
 
 
 def test_prepare_file_says_whether_it_had_to(raw, tmp_path):

@@ -93,7 +93,7 @@ def test_q_is_the_counted_frequency(kind):
     lines = line_count(11, accel)
     draw = generator(0)
     seen: dict[tuple, list] = {}
-    for _ in range(20_000):
+    for _ in range(8_000):
         mask = line_mask(kind, accel, acs, acquired, draw)
         further = remove_lines(mask, acs, removed, draw)
         seen.setdefault(tuple(further.tolist()), []).append(mask)

@@ -84,7 +84,7 @@ def test_supervised_does_read_everything(prepared, tmp_path):
     """The control of the test above: a loss that needs complete k-space notices the poison."""
     poisoned = tmp_path / "poisoned"
     shutil.copytree(prepared, poisoned)
-    for path in poisoned.iterdir():
+    for path in poisoned.glob("*.h5"):
         with h5py.File(path, "r+") as file:
             kspace = file["kspace"][:]
             kspace[..., 0] = np.nan
