@@ -13,6 +13,7 @@ from torch import Tensor
 CALIBRATION_ROWS = 48
 KERNEL = 6
 START = 8  # the power iteration starts from the eigenvectors of every START-th pixel
+UNSETTLED = 1e-3  # an eigenvector's residual, relative to its eigenvalue, that is too large
 BLOCK_BYTES = 2**24  # of the matrices G that exist at once: they fit in a cache
 
 Gram = Complex[Tensor, "*pixels coil coil"]
@@ -67,7 +68,7 @@ def _slice_maps(
     for top in range(0, rows, block):
         gram = gram_at(correlation, (rows, columns), torch.arange(top, min(top + block, rows)))
         for index in range(sets):
-            vector, value = _principal(gram, iterations)
+            vector, value = _principal(gram, iterations, crop - 0.1)
             weight = _ramp(value, crop) if soft else (value > crop).float()
             turned = vector * torch.exp(-1j * (vector @ reference.conj()).angle())[..., None]
             maps[index, :, top : top + block] = (turned * weight[..., None]).permute(2, 0, 1)
@@ -113,10 +114,13 @@ def _harmonics(pixels: Tensor, size: int, count: int) -> Complex[Tensor, "pixel 
     return torch.exp(2j * math.pi * position * order / size).to(torch.complex64)
 
 
-def _principal(gram: Gram, iterations: int) -> tuple[Complex[Tensor, "y x coil"], Float[Tensor, "y x"]]:
+def _principal(
+    gram: Gram, iterations: int, relevant: float
+) -> tuple[Complex[Tensor, "y x coil"], Float[Tensor, "y x"]]:
     """The largest eigenvalue and its vector at every pixel: power iteration from the eigenvectors of a coarse grid.
 
-    G varies as slowly as its few harmonics let it, so the start is close and few iterations do.
+    G varies as slowly as its few harmonics let it, so the start is close and few iterations do; the few pixels where they do
+    not, for two eigenvalues are nearly equal, are solved one by one if the value is above ``relevant``.
     """
     rows, columns = gram.shape[:2]
     coarse = torch.linalg.eigh(gram[START // 2 :: START, START // 2 :: START]).eigenvectors[..., -1]
@@ -127,7 +131,12 @@ def _principal(gram: Gram, iterations: int) -> tuple[Complex[Tensor, "y x coil"]
     vector = vector / _norm(vector).clamp_min(1e-30)
     image = gram @ vector
     value = _norm(image)
-    return (image / value.clamp_min(1e-30))[..., 0], value[..., 0, 0]
+    unsettled = ((_norm(image - value * vector) > UNSETTLED * value) & (value > relevant))[..., 0, 0]
+    vector, value = (image / value.clamp_min(1e-30))[..., 0], value[..., 0, 0]
+    if unsettled.any():
+        values, vectors = torch.linalg.eigh(gram[unsettled])
+        vector[unsettled], value[unsettled] = vectors[..., -1], values[:, -1]
+    return vector, value
 
 
 def _norm(vector: Complex[Tensor, "y x coil 1"]) -> Float[Tensor, "y x 1 1"]:

@@ -28,7 +28,7 @@ def make_scan(
 ) -> Scan:
     """Check ``kspace`` [slice, coil, y, x] and what came with it. Raises UserError in one sentence.
 
-    mask: ``[x]`` or ``[y or 1, x]``; without it, what is not exactly zero was measured. noise: ``[coil, n]``.
+    mask: ``[x]`` or ``[y or 1, x]``; without it, and within it, what is not exactly zero was measured. noise: ``[coil, n]``.
     """
     if kspace.ndim != 4:
         raise UserError(f"{path}: `kspace` has {kspace.ndim} dimensions {kspace.shape}; {HELP}")
@@ -59,7 +59,12 @@ def make_scan(
     acquired = torch.zeros(measured.shape[-1], dtype=torch.bool)
     first, last = header.limits or (0, len(acquired) - 1)
     acquired[first : last + 1] = True
-    sampled = (_line_or_sample_mask(measured) if mask is None else _own_mask(path, mask, measured)) & acquired
+    sampled = _line_or_sample_mask(measured) & acquired
+    if mask is not None:
+        own = _own_mask(path, mask, measured)
+        if (own & ~sampled).any():
+            notes = (*notes, "the mask also names samples that are 0 in every coil: they were not measured")
+        sampled = sampled & own
     return Scan(
         path=path,
         format=format,
