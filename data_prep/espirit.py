@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from data_prep.calibration import box_of
+
 CALIBRATION_ROWS = 48
 KERNEL = 6
 START = 8  # the power iteration starts from the eigenvectors of every START-th pixel
@@ -41,12 +43,9 @@ def espirit(
     return torch.stack(maps).reshape(*kspace.shape[:-3], sets, *kspace.shape[-3:])
 
 
-def calibration_box(kspace: Complex[Tensor, "coil y x"], acs: tuple[int, int]) -> Complex[Tensor, "coil r c"]:
-    """The fully sampled centre of k-space, no larger than the true ACS and at most 48 rows high."""
-    rows, columns = kspace.shape[-2:]
-    height, width = min(acs[0], CALIBRATION_ROWS), acs[1]
-    top, left = rows // 2 - height // 2, columns // 2 - width // 2
-    return kspace[:, top : top + height, left : left + width]
+def calibration_box(acs: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns to calibrate on: no more than the true ACS, and at most 48 rows."""
+    return min(acs[0], CALIBRATION_ROWS), acs[1]
 
 
 def principal_coil(box: Complex[Tensor, "coil r c"]) -> Complex[Tensor, " coil"]:
@@ -60,7 +59,7 @@ def _slice_maps(
     kspace: Tensor, acs: tuple[int, int], sets: int, threshold: float, crop: float, soft: bool, iterations: int
 ) -> Complex[Tensor, "set coil y x"]:
     coils, rows, columns = kspace.shape
-    box = calibration_box(kspace, acs)
+    box = box_of(kspace, calibration_box(acs))
     reference = principal_coil(box)
     correlation = kernel_correlation(box, threshold)
     maps = kspace.new_zeros(sets, coils, rows, columns)

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from data_prep.espirit import CALIBRATION_ROWS, KERNEL, calibration_box, espirit, principal_coil
+from data_prep.calibration import box_of, only_acs
+from data_prep.espirit import KERNEL, calibration_box, espirit, principal_coil
 from mri_ambient.bart import bart
 
 KSpace = Complex[Tensor, "coil y x"]
@@ -31,13 +32,10 @@ def sigpy_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
 
 def bart_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
     """``bart ecalib``, one set of maps, calibration box as ours. Raises UserError if BART is not installed."""
-    height, width = min(acs[0], CALIBRATION_ROWS), acs[1]
-    kernel = min(KERNEL, (min(height, width) + 1) // 2)
-    centre = torch.zeros_like(kspace)  # nothing but the ACS is shown
-    box = calibration_box(kspace, acs)
-    top, left = (n // 2 - m // 2 for n, m in zip(kspace.shape[-2:], (height, width), strict=True))
-    centre[:, top : top + height, left : left + width] = box
-    command = f"ecalib -m 1 -c {CROP} -k {kernel} -r {height}:{width}:1"
+    box = calibration_box(acs)
+    kernel = min(KERNEL, (min(box) + 1) // 2)
+    centre = only_acs(kspace, box)  # nothing else is shown
+    command = f"ecalib -m 1 -c {CROP} -k {kernel} -r {box[0]}:{box[1]}:1"
     (found,) = bart(command, centre.permute(1, 2, 0)[:, :, None].numpy(), threads=torch.get_num_threads())
     maps = torch.from_numpy(np.ascontiguousarray(found.reshape(*kspace.shape[1:], -1))).permute(2, 0, 1)
     norm = maps.abs().square().sum(0).sqrt()
@@ -46,7 +44,7 @@ def bart_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
 
 def _same_phase(maps: Maps, kspace: KSpace, acs: tuple[int, int]) -> Maps:
     """Turn each pixel's maps to the phase reference of our own: the ACS' principal virtual coil is real."""
-    reference = principal_coil(calibration_box(kspace, acs))
+    reference = principal_coil(box_of(kspace, calibration_box(acs)))
     return (maps * torch.exp(-1j * (reference[:, None, None].conj() * maps).sum(0).angle())).to(torch.complex64)
 
 
