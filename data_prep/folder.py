@@ -14,7 +14,7 @@ from data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient import __version__
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
-from mri_ambient.files import writable_folder
+from mri_ambient.files import remove_leftovers, writable_folder
 from mri_ambient.processes import Job, Result, Spread, run_jobs
 from mri_ambient.store import write_volume
 
@@ -45,7 +45,7 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
         raise UserError(
             f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)"
         )
-    writable_folder(out)
+    remove_leftovers(writable_folder(out))
     summary = Summary(ignored=ignored)
 
     def fail(sentence: str) -> None:

@@ -3,13 +3,15 @@
 import errno
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mri_ambient.errors import UserError
 
 PARTIAL = ".partial"
+LEFTOVER = 3600
 FULL = 2**16  # bytes: a disk with less left is full
 
 
@@ -53,6 +55,14 @@ def writable_folder(folder: Path) -> Path:
             f"{folder}: can't write there ({error.strerror}); choose another folder with --out or change its permissions"
         ) from error
     return folder
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half written: temporary files that nobody has touched for LEFTOVER seconds."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError):  # another run may be quicker
+            if time.time() - path.stat().st_mtime > LEFTOVER:
+                path.unlink()
 
 
 def refuse_existing(path: Path, force: bool) -> None:

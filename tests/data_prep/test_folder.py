@@ -54,6 +54,16 @@ def test_a_rerun_skips_what_is_finished_and_mends_what_is_not(raw, tmp_path):
     assert {entry["accel"] for entry in read_manifest(out).values()} == {4.0}
 
 
+def test_what_a_killed_run_left_is_removed_but_not_what_another_writes(raw, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, age in (("old.h5.12345678.partial", 7200), ("new.h5.12345678.partial", 60)):
+        (out / name).write_text("half")
+        os.utime(out / name, (time.time() - age, time.time() - age))
+    prepare_folder(raw, out, SETTINGS)
+    assert [path.name for path in out.glob("*.partial")] == ["new.h5.12345678.partial"]
+
+
 def test_the_manifest_has_the_hashes(raw, tmp_path):
     out = tmp_path / "out"
     prepare_folder(raw, out, SETTINGS)
