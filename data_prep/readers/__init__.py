@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 
 from data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
-from data_prep.readers.hdf5 import read_hdf5
+from data_prep.readers.hdf5 import is_ours, read_hdf5
 from data_prep.readers.mrd import mrd_groups, read_mrd
 from data_prep.readers.npy import MAGIC as NPY_MAGIC
 from data_prep.readers.npy import read_npy
@@ -41,11 +41,14 @@ def read_scan(path: Path) -> Scan:
 
 
 def scan_files(folder: Path) -> tuple[list[Path], int]:
-    """The scans of a folder, known by their content or claiming to be one by their names, and how many files are none."""
+    """The scans of a folder, known by their content or claiming to be one by their names, and how many files are none.
+
+    What this package wrote, reconstructions beside their scans for one, is none.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     data = {path.with_suffix(".cfl") for path in files if path.suffix == ".hdr"}
     files = [path for path in files if path not in data]
-    scans = [path for path in files if path.suffix.lower() in SCAN_SUFFIXES or _is_known(path)]
+    scans = [p for p in files if (p.suffix.lower() in SCAN_SUFFIXES or _is_known(p)) and not _is_ours(p)]
     return scans, len(files) - len(scans)
 
 
@@ -66,6 +69,14 @@ def _is_known(path: Path) -> bool:
     try:
         start = _start(path)
         return start.startswith((HEADER_START, RA_MAGIC, NPY_MAGIC)) or h5py.is_hdf5(path)
+    except OSError:
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return is_ours(file)
     except OSError:
         return False
 

@@ -16,7 +16,7 @@ from mri_ambient.errors import UserError
 
 def read_hdf5(path: Path, file: h5py.File) -> Scan:
     """Raises UserError if there is no usable ``kspace``."""
-    if str(file.attrs.get("format", "")).startswith("mri-ambient"):
+    if is_ours(file):
         raise UserError(f"{path}: is an {file.attrs['format']}, not a raw scan; give the scan that it was made from")
     stored = file.get("kspace")
     if not isinstance(stored, h5py.Dataset):
@@ -37,6 +37,11 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
         noise=_optional(file, "noise"),
         sens_maps=_optional(file, "sens_maps"),
     )
+
+
+def is_ours(file: h5py.File) -> bool:
+    """A prepared volume or a reconstruction."""
+    return str(file.attrs.get("format", "")).startswith("mri-ambient")
 
 
 def _optional(file: h5py.File, key: str) -> np.ndarray | None:

@@ -16,7 +16,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accel: tuple[float, ...] = (4.0,)
-    mask: Literal["random", "equispaced"] = "random"
+    mask: Literal["random", "equispaced", "gaussian"] = "random"
     loss: Literal["weighted", "published", "supervised"] = "weighted"
     architecture: Architecture = Architecture()
     images: int = Field(ge=1)

@@ -84,9 +84,11 @@ def test_a_torn_line_of_the_manifest_is_passed_over(tmp_path):
 def test_a_bad_file_amid_good_ones_is_reported_and_the_rest_go_on(raw, tmp_path):
     (raw / "aa_bad.h5").write_text("no")
     (raw / "notes.txt").write_text("not a scan")
+    with h5py.File(raw / "a_recon.h5", "w") as file:
+        file.attrs["format"] = "mri-ambient reconstruction 1"
     shutil.copy(raw / "a.h5", raw / "no_name_of_a_scan.dat")
     summary = prepare_folder(raw, tmp_path / "out", SETTINGS)
-    assert (len(summary.done), len(summary.failed), summary.ignored) == (4, 1, 1)
+    assert (len(summary.done), len(summary.failed), summary.ignored) == (4, 1, 2)
     assert "aa_bad.h5" in summary.failed[0]
     assert not (tmp_path / "out" / "aa_bad.h5").exists()
     assert [table.row_count for table in summary_tables(summary)] == [1, 1]

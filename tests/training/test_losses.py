@@ -52,7 +52,7 @@ def draws(kind: str, count: int, removed: int = 1) -> tuple[Batch, Shown, Tensor
     return batch, Shown(torch.stack(further).unsqueeze(1), torch.stack(q).unsqueeze(1)), truth
 
 
-@pytest.mark.parametrize("kind", ["random", "equispaced"])
+@pytest.mark.parametrize("kind", ["random", "equispaced", "gaussian"])
 def test_the_expected_weighted_loss_is_the_error_of_the_whole_image(kind):
     _, truth, guess = scene()
     batch, shown, _ = draws(kind, 4000)
