@@ -152,7 +152,7 @@ def train(
     data: Annotated[Path, typer.Option("--data", help="Folder of prepared volumes.")] = Path("prepared"),
     accel: Annotated[str, typer.Option("--accel", help="R, or several: 2,4,6,8.")] = "4",
     mask: Mask = "random",
-    loss: Annotated[str, typer.Option("--loss", help="weighted, published or supervised.")] = "weighted",
+    loss: Annotated[str, typer.Option("--loss", help="weighted, noise-aware, published or supervised.")] = "weighted",
     denoiser: Annotated[str, typer.Option("--denoiser", help="unrolled or unet.")] = "unrolled",
     laps: Annotated[int, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one.")] = 1,
     images: Annotated[
@@ -166,7 +166,7 @@ def train(
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes."""
     check_choice("--mask", mask, LINE_KINDS)
-    check_choice("--loss", loss, ("weighted", "published", "supervised"))
+    check_choice("--loss", loss, ("weighted", "noise-aware", "published", "supervised"))
     check_choice("--denoiser", denoiser, ("unrolled", "unet"))
     accels = parse_accels(accel)
 

@@ -17,7 +17,7 @@ class TrainConfig(BaseModel):
 
     accel: tuple[float, ...] = (4.0,)
     mask: Literal["random", "equispaced", "gaussian"] = "random"
-    loss: Literal["weighted", "published", "supervised"] = "weighted"
+    loss: Literal["weighted", "noise-aware", "published", "supervised"] = "weighted"
     architecture: Architecture = Architecture()
     images: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)

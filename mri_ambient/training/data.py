@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
@@ -22,12 +22,16 @@ from mri_ambient.store import PreparedVolume, dataset, read_layout, read_volume
 
 @dataclass(frozen=True)
 class Batch:
-    """Measured k-space (0 elsewhere), the maps, the mask M of what was measured, and where M could have had lines."""
+    """Measured k-space (0 elsewhere), the maps, the mask M of what was measured, and where M could have had lines.
+
+    noise_std: of a real component of a k-space sample, 0 where images are taken for the truth.
+    """
 
     kspace: Complex[Tensor, "batch coil y x"]
     maps: Complex[Tensor, "batch coil y x"]
     mask: Bool[Tensor, "batch 1 x"]
     acquired: Bool[Tensor, "batch x"]
+    noise_std: Float[Tensor, " batch"]
     acs: tuple[int, ...]
     names: tuple[str, ...]
 
@@ -50,7 +54,7 @@ class Batch:
     def _with(self, kspace: Tensor, maps: Tensor) -> "Batch":
         columns = slice(None) if kspace.shape[-1] == self.mask.shape[-1] else slice(kspace.shape[-1])
         mask, acquired = self.mask[..., columns], self.acquired[:, columns]
-        return Batch(kspace, maps, mask, acquired, self.acs, self.names)
+        return Batch(kspace, maps, mask, acquired, self.noise_std, self.acs, self.names)
 
 
 Item = TypeVar("Item")
@@ -101,7 +105,8 @@ class MeasuredSlices:
         mask = self.mask_of(volume, index)
         kspace = torch.where(mask, volume.kspace, 0)
         name = f"{path} slice {index}"
-        return Batch(kspace, volume.sens_maps, mask.view(1, 1, -1), volume.acquired[None], (volume.acs[1],), (name,))
+        lines, acquired = mask.view(1, 1, -1), volume.acquired[None]
+        return Batch(kspace, volume.sens_maps, lines, acquired, volume.noise_std, (volume.acs[1],), (name,))
 
     def mask_of(self, volume: PreparedVolume, index: int) -> Bool[Tensor, " x"]:
         """M of slice ``index``, the only slice in ``volume``."""
@@ -138,7 +143,8 @@ class WholeImages:
         images = torch.stack(pick(list(self.groups.values()), size, generator))
         sense = whole_image(images)
         mask = sense.mask.expand(size, 1, -1)
-        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], (0,) * size, ("image",) * size)
+        silent = torch.zeros(size)
+        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], silent, (0,) * size, ("image",) * size)
 
 
 def pick(groups: Sequence[Sequence[Item]], size: int, generator: Generator) -> list[Item]:
@@ -151,7 +157,7 @@ def pick(groups: Sequence[Sequence[Item]], size: int, generator: Generator) -> l
 def stack(slices: Sequence[Batch]) -> Batch:
     """Slices of one shape as one batch."""
     return Batch(
-        *(torch.cat([getattr(s, key) for s in slices]) for key in ("kspace", "maps", "mask", "acquired")),
+        *(torch.cat([getattr(s, key) for s in slices]) for key in ("kspace", "maps", "mask", "acquired", "noise_std")),
         acs=tuple(s.acs[0] for s in slices),
         names=tuple(s.names[0] for s in slices),
     )

@@ -21,7 +21,7 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser, build_denoiser
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import Batch, Slices
-from mri_ambient.training.losses import LOSSES, Shown, denoise
+from mri_ambient.training.losses import KSPACE_NOISE, LOSSES, Shown, denoise
 
 CHECKPOINT = "checkpoint.safetensors"
 WARM_UP = 100  # steps
@@ -95,7 +95,8 @@ def draw(data: Slices, config: TrainConfig, step: int) -> tuple[Batch, Shown, Te
     shown = draw_shown(batch, config, generator)
     mean, spread = config.log_sigma
     sigma = torch.exp(mean + spread * torch.randn(len(batch.kspace), generator=generator))
-    shape = (len(batch.kspace), *batch.kspace.shape[-2:])
+    coils = batch.kspace.shape[1:2] if config.loss in KSPACE_NOISE else ()
+    shape = (len(batch.kspace), *coils, *batch.kspace.shape[-2:])
     noise = math.sqrt(2) * torch.randn(shape, dtype=torch.complex64, generator=generator)
     return batch, shown, sigma, noise
 

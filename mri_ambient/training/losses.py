@@ -1,12 +1,14 @@
 """The training rules, each one function ``loss(denoiser, batch, shown, sigma, noise) -> [batch]``.
 
-The denoiser is shown k-space behind M~ (``shown``), to which noise was added in image space; a loss compares its answer
-with what was measured behind M. sigma: [batch]; noise: z, [batch, y, x] complex, unit variance in each part.
+The denoiser is shown k-space behind M~ (``shown``), to which noise was added in image space (by `noise-aware` in k-space);
+a loss compares its answer with what was measured behind M. sigma: [batch]; noise: complex, unit variance in each part,
+[batch, y, x], or [batch, coil, y, x] for the losses in KSPACE_NOISE.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
@@ -29,12 +31,20 @@ Loss = Callable[[Denoiser, Batch, Shown, Tensor, Tensor], Tensor]
 
 
 def denoise(
-    denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Float[Tensor, " batch"], noise: Complex[Tensor, "batch y x"]
+    denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Float[Tensor, " batch"], noise: Complex[Tensor, "batch ..."]
 ) -> Complex[Tensor, "batch y x"]:
-    """D(M~ y + A~ sigma z): made from measured samples and noise alone."""
+    """D(M~ y + A~ sigma z), or for noise in k-space D(M~ (y + sigma e)): made from measured samples and noise alone."""
+    if noise.ndim == batch.kspace.ndim:
+        noisy = torch.where(shown.mask.unsqueeze(1), batch.kspace + sigma[:, None, None, None] * noise, 0)
+        return denoiser(noisy, batch.maps, shown.mask, total_noise(batch, sigma))
     sense = Sense(batch.maps, shown.mask)
     noisy = sense.keep(batch.kspace) + sense(sigma[:, None, None] * noise)
     return denoiser(noisy, batch.maps, shown.mask, sigma)
+
+
+def total_noise(batch: Batch, sigma: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+    """Of the scan's own and the added noise together."""
+    return (batch.noise_std**2 + sigma**2).sqrt()
 
 
 def weighted(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -48,6 +58,26 @@ def weighted(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, nois
     weight = (1 / shown.q.clamp_min(1 / W_MAX)).unsqueeze(1)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
     return masked_weight(sigma, denoiser) * (weight * error.abs().square()).sum((1, 2, 3)) / pixels
+
+
+def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
+    """`weighted` for measurements y = M F S x + n whose noise n has the known level ``batch.noise_std``, white and alike in
+    all coils: its minimiser is E[x | the shown lines] of the true x, for all n.
+
+    The input is M~ (y + sigma e), and the denoiser is told its whole noise, sqrt(noise_std^2 + sigma^2). On a line that was not
+    shown, n is independent of the input, and y is as good a target as F S x (Noise2Noise, Lehtinen et al., 2018). On a shown
+    line n is in the input; the noise of the target y - (noise_std^2 / sigma) e is not, for n - (noise_std^2 / sigma) e and
+    n + sigma e are uncorrelated (Recorrupted-to-Recorrupted, Pang et al., 2021; up to the weight the Tweedie correction of
+    Daras et al., 2404.10177). The weight sigma^2 / (sigma^2 + noise_std^2) evens out that target's own variance.
+    """
+    level, added = batch.noise_std[:, None, None, None], sigma[:, None, None, None]
+    kept = shown.mask.unsqueeze(1)
+    target = torch.where(kept, batch.kspace - level**2 / added * noise, batch.kspace)
+    weight = torch.where(kept, added**2 / (added**2 + level**2), 1 / shown.q.clamp_min(1 / W_MAX).unsqueeze(1))
+    measured = Sense(batch.maps, batch.mask)
+    error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.keep(target)
+    pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
+    return masked_weight(total_noise(batch, sigma), denoiser) * (weight * error.abs().square()).sum((1, 2, 3)) / pixels
 
 
 def published(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -64,7 +94,13 @@ def supervised(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, no
     return weight_for(shown, sigma, denoiser) * error.abs().square().mean((-2, -1))
 
 
-LOSSES: dict[str, Loss] = {"weighted": weighted, "published": published, "supervised": supervised}
+LOSSES: dict[str, Loss] = {
+    "weighted": weighted,
+    "noise-aware": noise_aware,
+    "published": published,
+    "supervised": supervised,
+}
+KSPACE_NOISE = ("noise-aware",)
 
 
 def edm_weight(sigma: Tensor, denoiser: Denoiser) -> Tensor:

@@ -46,6 +46,7 @@ def draws(kind: str, count: int, removed: int = 1) -> tuple[Batch, Shown, Tensor
         sense.maps,
         mask,
         acquired.expand(count, -1),
+        torch.zeros(count),
         (ACS,) * count,
         ("",) * count,
     )
@@ -84,7 +85,15 @@ def test_the_published_loss_is_the_residual_of_the_normal_operator():
 def test_the_supervised_loss_is_the_error_of_the_image():
     maps, truth, guess = scene()
     everything = torch.ones(1, 1, SIZE, dtype=torch.bool)
-    batch = Batch(Sense(maps[None], everything)(truth[None]), maps[None], everything, everything[:, 0], (ACS,), ("",))
+    batch = Batch(
+        Sense(maps[None], everything)(truth[None]),
+        maps[None],
+        everything,
+        everything[:, 0],
+        torch.zeros(1),
+        (ACS,),
+        ("",),
+    )
     shown = Shown(everything, torch.ones(1, 1, SIZE))
     sigma = torch.tensor([0.2])
     found = supervised(Constant(guess), batch, shown, sigma, torch.zeros(1, SIZE, SIZE, dtype=torch.complex64))
@@ -101,6 +110,7 @@ def test_only_shown_lines_reach_the_denoiser_and_only_measured_ones_the_loss(nam
         batch.maps,
         batch.mask,
         batch.acquired,
+        batch.noise_std,
         batch.acs,
         batch.names,
     )
