@@ -26,6 +26,18 @@ def test_adjoint_and_gradient(batch, shape, per_slice):
     check_gradient_is_adjoint(operator, operator.adjoint, x, y)
 
 
+@pytest.mark.parametrize("shape", [(8, 10), (7, 9)])
+@pytest.mark.parametrize("rows", [1, None])
+def test_the_normal_operator_is_the_adjoint_of_the_operator(shape, rows):
+    """Which it does not call: lines and scattered samples, even and odd sizes."""
+    operator = sense((2,), shape, True)
+    if rows is None:
+        generator = torch.Generator().manual_seed(3)
+        operator = operator.seeing(torch.rand((2, *shape), generator=generator) < 0.4)
+    image = random_complex((2, *shape), 2)
+    torch.testing.assert_close(operator.normal(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
+
+
 def test_equals_sigpy():
     operator = sense((), (7, 10), False)
     mask = operator.mask.expand(7, -1).double().numpy()
