@@ -37,9 +37,6 @@ COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 ACCELS = (4.0, 8.0)
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
-    "unrolled": (32, 64, 96),
-    "unet": (48, 96, 128),
-}  # about as much arithmetic in one U-Net of 2.4 M as in two of 1.2 M
 
 
 def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
