@@ -73,7 +73,7 @@ def prepared(out: Path, accel: float) -> Path:
 
 
 def config(out: Path, loss: str, denoiser: str, accel: float, images: int, matrix: int) -> RunConfig:
-    """Whole slices, for at 64 pixels strips would be short; everything else is the default of `mri-ambient train`."""
+    """Whole slices, for at 64 pixels strips would be short, and all scans; the rest is the default of `mri-ambient train`."""
     ambient = {
         "accel": (accel,),
         "loss": loss,
@@ -82,7 +82,7 @@ def config(out: Path, loss: str, denoiser: str, accel: float, images: int, matri
         "strip": 0,
         "save_every": 250,
     }
-    return RunConfig.model_validate({"data": prepared(out, accel).resolve(), "ambient": ambient})
+    return RunConfig.model_validate({"data": prepared(out, accel).resolve(), "ambient": ambient, "hold_out": 0.0})
 
 
 def test_problems(out: Path, accel: float) -> list[tuple[Problem, torch.Tensor]]:

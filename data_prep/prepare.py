@@ -93,6 +93,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "maps": source,
             "noise_from": "readout edge" if scan.noise is None else "noise scan",
             "coils": [len(noise), coils],
+            "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
             "version": __version__,

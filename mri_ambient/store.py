@@ -109,6 +109,18 @@ def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere")
 
 
+def read_subject(path: Path) -> str:
+    """Whose scan it is, as far as the raw file said (a pseudonym), else its name: scans of one subject stay together in a
+    split. Raises UserError if the file is not a prepared volume."""
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(str(file.attrs["provenance"])).get("subject") or path.stem
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"
+        ) from error
+
+
 def is_prepared(path: Path) -> bool:
     """Whether the file says that it is a prepared volume."""
     try:

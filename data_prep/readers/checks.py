@@ -23,6 +23,7 @@ def make_scan(
     header: Header | None = None,
     noise: np.ndarray | None = None,
     sens_maps: np.ndarray | None = None,
+    subject: str | None = None,
     notes: tuple[str, ...] = (),
     simulated: bool = False,
 ) -> Scan:
@@ -75,6 +76,7 @@ def make_scan(
         field_of_view=header.field_of_view,
         noise=None if noise is None else _complex(noise),
         sens_maps=None if sens_maps is None else _complex(sens_maps),
+        subject=subject,
         notes=header.notes + notes,
         simulated=simulated,
     )

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -17,7 +17,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import mask_seed, slice_mask
 from mri_ambient.physics.sense import whole_image
-from mri_ambient.store import PreparedVolume, dataset, read_layout, read_volume
+from mri_ambient.store import PreparedVolume, dataset, read_layout, read_subject, read_volume
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,20 @@ class Batch:
         hybrid = ifftc(self.kspace, (axis,)).narrow(axis, start, size)
         return self._with(fftc(hybrid, (axis,)), self.maps.narrow(axis, start, size))
 
+    def part(self, rank: int, count: int) -> "Batch":
+        """Every ``count``-th slice, from ``rank`` on."""
+        tensors = {key: getattr(self, key)[rank::count] for key in TENSORS}
+        return replace(self, **tensors, acs=self.acs[rank::count], names=self.names[rank::count])
+
+    def to(self, device: torch.device) -> "Batch":
+        return replace(self, **{key: getattr(self, key).to(device) for key in TENSORS})
+
     def _with(self, kspace: Tensor, maps: Tensor) -> "Batch":
         columns = slice(None) if kspace.shape[-1] == self.mask.shape[-1] else slice(kspace.shape[-1])
-        mask, acquired = self.mask[..., columns], self.acquired[:, columns]
-        return Batch(kspace, maps, mask, acquired, self.noise_std, self.acs, self.names)
+        return replace(self, kspace=kspace, maps=maps, mask=self.mask[..., columns], acquired=self.acquired[:, columns])
 
 
+TENSORS = ("kspace", "maps", "mask", "acquired", "noise_std")
 Item = TypeVar("Item")
 
 
@@ -76,12 +84,13 @@ class MeasuredSlices:
 
     A volume that is undersampled keeps its mask. Of a fully sampled one, each slice gets one mask for ever, drawn from a
     seed that depends on (volume, slice, R, kind) alone; with several ``accels`` each slice belongs to one of them.
-    ``accels`` of (1,) gives everything that was measured. Raises UserError if there is nothing to train on.
+    ``accels`` of (1,) gives everything that was measured. ``paths``: some volumes of the folder; None is all of them.
+    Raises UserError if there is nothing to train on.
     """
 
-    def __init__(self, folder: Path, accels: Sequence[float], kind: str):
+    def __init__(self, folder: Path, accels: Sequence[float], kind: str, paths: Sequence[Path] | None = None):
         self.accels, self.kind = tuple(accels), kind
-        self.paths = sorted(folder.glob("*.h5")) if folder.is_dir() else []
+        self.paths = volumes_in(folder) if paths is None else list(paths)
         if not self.paths:
             raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
         self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)
@@ -123,6 +132,22 @@ class MeasuredSlices:
             raise UserError(f"{volume.name}: {error}; ask for a smaller --accel") from error
 
 
+def volumes_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.h5")) if folder.is_dir() else []
+
+
+def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
+    """(for training, held out): about ``share`` of the subjects, chosen by a hash of who they are, so that more scans
+    change nothing for those that are there. Nothing is held out if that would leave nothing to train on.
+    """
+    training: list[Path] = []
+    held_out: list[Path] = []
+    for path in volumes_in(folder):
+        chosen = mask_seed(read_subject(path), 0, 0, "held out") % 10_000 < share * 10_000
+        (held_out if chosen else training).append(path)
+    return (training, held_out) if training else (held_out, [])
+
+
 class WholeImages:
     """Complex images, each seen whole: what an ordinary (`image`) prior is trained on."""
 
@@ -157,7 +182,7 @@ def pick(groups: Sequence[Sequence[Item]], size: int, generator: Generator) -> l
 def stack(slices: Sequence[Batch]) -> Batch:
     """Slices of one shape as one batch."""
     return Batch(
-        *(torch.cat([getattr(s, key) for s in slices]) for key in ("kspace", "maps", "mask", "acquired", "noise_std")),
+        *(torch.cat([getattr(s, key) for s in slices]) for key in TENSORS),
         acs=tuple(s.acs[0] for s in slices),
         names=tuple(s.names[0] for s in slices),
     )

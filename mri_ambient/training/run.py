@@ -4,34 +4,39 @@ runs/NAME/            prior.json, prior.safetensors, checkpoint, run.json, tenso
 runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import h5py
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mri_ambient.console import stderr, track
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
-from mri_ambient.priors.card import WEIGHTS, Card, Prior, load_prior, save_prior
+from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.store import read_volume
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, stack
-from mri_ambient.training.loop import train
+from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack
+from mri_ambient.training.loop import steps_done, train
+from mri_ambient.training.ranks import current_ranks
+from mri_ambient.training.validation import held_out_error, held_out_lines
 
 RUN = "run.json"
 E_STEP_BATCH = 16
 
 
 class RunConfig(BaseModel):
-    """The ambient stage, and the settings of each lap's stage."""
+    """The ambient stage, and the settings of each lap's stage. hold_out: the share of the subjects that validate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Path
+    hold_out: float = Field(default=0.05, ge=0, lt=1)
     ambient: TrainConfig
     laps: tuple[TrainConfig, ...] = ()
 
@@ -50,18 +55,34 @@ def default_config(
 def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:
     """Train every stage; a stage that is finished is not repeated. Returns the last stage's prior.
 
-    Raises UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than ``config``.
+    The ambient stage is validated on held-out subjects' measured lines, and the best of its checkpoints is kept. Raises
+    UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than ``config``.
     """
-    data = MeasuredSlices(config.data, dataset_accels(config.ambient), config.ambient.mask)
-    claim(folder, config, resume)
-    prior = _stage(config.data, config.ambient, folder, "masked", data, init, "ambient")
+    ranks = current_ranks()
+    if ranks.first:
+        claim(folder, config, resume)
+    ranks.wait()
+    accels, kind = dataset_accels(config.ambient), config.ambient.mask
+    training, held_out = split(config.data, config.hold_out)
+    data = MeasuredSlices(config.data, accels, kind, training)
+    validate = validation(MeasuredSlices(config.data, accels, kind, held_out), config.ambient) if held_out else None
+    prior = _stage(config.data, config.ambient, folder, "masked", data, init, "ambient", validate)
     for number, lap in enumerate(config.laps, 1):
         lap_folder = folder / f"lap{number}"
-        reconstruct_training_scans(prior, data, lap_folder / "images")
+        if ranks.first:
+            reconstruct_training_scans(prior, data, lap_folder / "images")
+        ranks.wait()
         warm = prior if prior.card.architecture == lap.architecture else None
         images = WholeImages(lap_folder / "images")
         prior = _stage(config.data, lap, lap_folder, "image", images, warm, f"lap {number}")
     return prior
+
+
+def validation(data: MeasuredSlices, config: TrainConfig) -> Callable[[Denoiser], float] | None:
+    """The held-out error of the ambient stage; None where lines are hidden only afterwards (`supervised`)."""
+    if config.loss == "supervised":
+        return None
+    return partial(held_out_error, batches=held_out_lines(data, config.seed))
 
 
 def dataset_accels(config: TrainConfig) -> tuple[float, ...]:
@@ -119,6 +140,7 @@ def _stage(
     data: Slices,
     init: Prior | None,
     description: str,
+    validate: Callable[[Denoiser], float] | None = None,
 ) -> Prior:
     example = data.batch(1, torch.Generator().manual_seed(0))
     matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
@@ -136,15 +158,11 @@ def _stage(
         )
         save_prior(folder, denoiser, card)
 
-    if _finished(folder, config):
+    if steps_done(folder) >= config.steps:
         stderr.print(f"{description}: finished already")
     else:
-        train(data, config, folder, save, init.denoiser if init else None, description)
+        train(data, config, folder, save, init.denoiser if init else None, description, validate)
     return load_prior(folder)
-
-
-def _finished(folder: Path, config: TrainConfig) -> bool:
-    return (folder / WEIGHTS).exists() and load_prior(folder).card.images_seen >= config.images
 
 
 def describe(folder: Path) -> tuple[tuple[float, float] | None, str]:

@@ -1,9 +1,11 @@
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from mri_ambient.errors import UserError
-from mri_ambient.priors.denoisers import Architecture
+from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.data import MeasuredSlices, split
+from mri_ambient.training.loop import learning_rate, train
 from mri_ambient.training.run import RUN, RunConfig, default_config, run
+from mri_ambient.training.validation import held_out_error, held_out_lines
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}
 
@@ -89,7 +94,7 @@ def test_supervised_does_read_everything(prepared, tmp_path):
             kspace = file["kspace"][:]
             kspace[..., 0] = np.nan
             file["kspace"][:] = kspace
-    with pytest.raises(UserError, match=r"not finite at step 0 for .*slice"):
+    with pytest.raises(UserError, match=r"slice \d+: the loss is not finite at step 0"):
         run(config(poisoned, loss="supervised"), tmp_path / "run", resume=False)
 
 
@@ -133,3 +138,110 @@ def test_defaults_describe_the_stages(tmp_path):
     assert made.ambient.architecture.denoiser == "unrolled"
     assert [lap.architecture.denoiser for lap in made.laps] == ["unet", "unet"]
     assert RunConfig.model_validate_json(made.model_dump_json()) == made
+
+
+def test_gradient_accumulation_changes_nothing_but_memory(prepared, tmp_path):
+    for parts in (1, 3):
+        run(config(prepared, batch=6, accumulate=parts, images=36), tmp_path / str(parts), resume=False)
+    whole, parts = weights(tmp_path / "1"), weights(tmp_path / "3")
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=2e-5)
+
+
+def test_learning_rates():
+    steps = {schedule: TrainConfig(images=16_000, schedule=schedule) for schedule in ("cosine", "constant")}
+    assert learning_rate(steps["constant"], 0) == pytest.approx(7e-6)
+    assert learning_rate(steps["constant"], 999) == pytest.approx(7e-4)
+    assert learning_rate(steps["cosine"], 500) == pytest.approx(3.5e-4)
+    assert learning_rate(steps["cosine"], 999) < 1e-6
+
+
+def test_held_out_subjects_are_never_trained_on(tmp_path, prepared):
+    """And stay together: two scans of one subject are on one side, whatever other scans there are."""
+    for index in range(12):
+        for scan in ("a", "b"):
+            path = tmp_path / f"{index:02}{scan}.h5"
+            shutil.copy(prepared / "subject_0.h5", path)
+            with h5py.File(path, "r+") as file:
+                about = json.loads(str(file.attrs["provenance"]))
+                file.attrs["provenance"] = json.dumps(about | {"subject": f"s{index}"})
+    training, held_out = split(tmp_path, 0.3)
+    assert len(training) + len(held_out) == 24
+    assert 2 <= len(held_out) <= 14
+    assert {p.stem[:2] for p in training} & {p.stem[:2] for p in held_out} == set()
+    assert split(tmp_path, 0.0)[1] == []
+    (tmp_path / "11a.h5").unlink()
+    assert set(split(tmp_path, 0.3)[1]) == set(held_out) - {tmp_path / "11a.h5"}
+
+
+def test_the_best_checkpoint_is_kept_and_remembered_over_a_resume(prepared, tmp_path):
+    """Against a validation that likes the second checkpoint best; a resume must not forget what the best was."""
+    data = MeasuredSlices(prepared, (3.0,), "random")
+    settings = config(prepared, images=20).ambient
+    errors = iter([3.0, 1.0, 2.0])
+    kept: list[int] = []
+
+    class Stopped(Exception):
+        pass
+
+    def validate(_) -> float:
+        try:
+            return next(errors)
+        except StopIteration:
+            raise Stopped from None
+
+    with pytest.raises(Stopped):
+        train(data, settings, tmp_path, lambda _, seen: kept.append(seen), validate=validate)
+    assert kept == [4, 8]
+    later = iter([1.5, 0.5])
+    train(data, settings, tmp_path, lambda _, seen: kept.append(seen), validate=lambda _: next(later))
+    assert kept == [4, 8, 20]
+
+
+def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
+    data = MeasuredSlices(prepared, (2.0,), "random")
+    held = held_out_lines(data, 0)
+    again = held_out_lines(data, 0)
+    assert torch.equal(held[0].shown, again[0].shown)
+    assert not (held[0].shown & ~held[0].batch.mask).any()
+    assert (held[0].batch.mask & ~held[0].shown).any()
+
+    class Knowing(Denoiser):
+        """Answers with the image of everything that was measured, or with nothing."""
+
+        def __init__(self, share: float):
+            super().__init__(Architecture())
+            self.share = torch.nn.Parameter(torch.tensor(share))
+
+        def from_measurements(self, kspace, maps, mask, noise_std):
+            batch = next(h.batch for h in held if h.batch.kspace.shape == kspace.shape)
+            return self.share * Sense(batch.maps, batch.mask).adjoint(batch.kspace)
+
+    nothing = held_out_error(Knowing(0.0), held)
+    assert nothing == pytest.approx(1.0)
+    assert held_out_error(Knowing(1.0), held) < 0.8
+
+
+DISTRIBUTED = (
+    "import sys, torch; torch.set_num_threads(1)\n"
+    "from pathlib import Path; from mri_ambient.training.run import RunConfig, run\n"
+    "run(RunConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]), resume=False)"
+)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(prepared, tmp_path):
+    """torchrun with DistributedDataParallel over Gloo: the same batches, so the same curve and weights to tolerance."""
+    script = tmp_path / "train.py"
+    script.write_text(DISTRIBUTED)
+    made = config(prepared, batch=4, images=40)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = [made.model_dump_json(), str(tmp_path / "two")]
+    found = subprocess.run([*launch, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+    assert found.returncode == 0, found.stderr[-2000:]
+    run(made, tmp_path / "one", resume=False)
+    for stage in ("", "lap1"):
+        one, two = weights(tmp_path / "one" / stage), weights(tmp_path / "two" / stage)
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=5e-3, atol=5e-4)
