@@ -149,36 +149,44 @@ def info(file: Annotated[Path, typer.Argument(help="A raw scan, or a prepared vo
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder of prepared volumes.")] = Path("prepared"),
-    accel: Annotated[str, typer.Option("--accel", help="R, or several: 2,4,6,8.")] = "4",
-    mask: Mask = "random",
-    loss: Annotated[str, typer.Option("--loss", help="weighted, noise-aware, published or supervised.")] = "weighted",
-    denoiser: Annotated[str, typer.Option("--denoiser", help="unrolled or unet.")] = "unrolled",
-    laps: Annotated[int, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one.")] = 1,
+    data: Annotated[Path | None, typer.Option("--data", help="Prepared volumes (default: prepared).")] = None,
+    accel: Annotated[str | None, typer.Option("--accel", help="R, or several: 2,4,6,8 (default: 4).")] = None,
+    mask: Annotated[str | None, typer.Option("--mask", help="random (default), equispaced or gaussian.")] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="weighted (default), noise-aware, published or supervised.")
+    ] = None,
+    denoiser: Annotated[str | None, typer.Option("--denoiser", help="unrolled (default) or unet.")] = None,
+    laps: Annotated[
+        int | None, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one (default: 1).")
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option("--images", min=1, help="Slices seen by each stage (default: 20 passes over the data)."),
     ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of every random number (default: 0).")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="All settings in YAML, as in a run's run.json; options override it.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/LOSS-DENOISER-rR).")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="Start from this prior's weights.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
-    seed: Seed = 0,
 ) -> None:
-    """Learn a prior from the measured lines of prepared volumes."""
-    check_choice("--mask", mask, LINE_KINDS)
-    check_choice("--loss", loss, ("weighted", "noise-aware", "published", "supervised"))
-    check_choice("--denoiser", denoiser, ("unrolled", "unet"))
-    accels = parse_accels(accel)
+    """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
+    options = {"mask": mask, "loss": loss, "denoiser": denoiser, "laps": laps, "images": images, "seed": seed}
+    options |= {"data": data, "accel": None if accel is None else parse_accels(accel)}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, choices in TRAIN_CHOICES.items():
+        if name in given:
+            check_choice(f"--{name}", given[name], choices)
 
     from mri_ambient.console import stderr
     from mri_ambient.priors.card import load_prior
-    from mri_ambient.training.data import MeasuredSlices
-    from mri_ambient.training.run import default_config, run
+    from mri_ambient.training.run import default_config, override, read_config, run
 
-    count = images or 20 * len(MeasuredSlices(data, accels, mask))
-    config = default_config(data, accels, mask, loss, denoiser, laps, count, seed)
-    folder = out or Path("runs") / f"{loss}-{denoiser}-r{accel.replace(',', '_')}"
-    prior = run(config, folder, resume, load_prior(init) if init else None)
+    chosen = override(read_config(config), given) if config else default_config(**given)
+    stage = chosen.ambient
+    name = f"{stage.loss}-{stage.architecture.denoiser}-r{'_'.join(f'{a:g}' for a in stage.accel)}"
+    prior = run(chosen, out or Path("runs") / name, resume, load_prior(init) if init else None)
     stderr.print(f"prior ({prior.card.kind}) in {prior.path}")
 
 
@@ -210,6 +218,11 @@ def recon(
 
 LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
+TRAIN_CHOICES = {
+    "mask": LINE_KINDS,
+    "loss": ("weighted", "noise-aware", "published", "supervised"),
+    "denoiser": ("unrolled", "unet"),
+}
 BUNDLED_PRIOR = Path(__file__).parent / "priors" / "bundled"
 DEMO_SLICES = 3
 

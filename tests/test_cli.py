@@ -1,5 +1,6 @@
 """The command, typed: the three commands on a folder, and what it says about bad input."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +42,11 @@ def test_the_three_commands(typed, tmp_path, scans):
     code, said = typed("prep fastmri/ --acs 8")
     assert (code, "2 finished before" in said) == (0, True)
     assert typed("train --accel 3 --images 16")[0] == 0
+    code, _ = typed("train --config runs/weighted-unrolled-r3/run.json --accel 2 --laps 0 --images 8")
+    assert code == 0
+    settings = json.loads((tmp_path / "runs" / "weighted-unrolled-r2" / "run.json").read_text())
+    assert (settings["ambient"]["accel"], settings["ambient"]["images"], settings["laps"]) == ([2.0], 8, [])
+    shutil.rmtree(tmp_path / "runs" / "weighted-unrolled-r2")
     code, said = typed("train --accel 3 --images 16")
     assert code == 2
     assert "--resume" in said

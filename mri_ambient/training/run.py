@@ -7,11 +7,12 @@ runs/NAME/lap1/       the same for the first lap, and images/: the training scan
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 import torch
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mri_ambient.console import stderr, track
@@ -28,6 +29,7 @@ from mri_ambient.training.validation import held_out_error, held_out_lines
 
 RUN = "run.json"
 E_STEP_BATCH = 16
+PASSES = 20
 
 
 class RunConfig(BaseModel):
@@ -42,14 +44,64 @@ class RunConfig(BaseModel):
 
 
 def default_config(
-    data: Path, accel: tuple[float, ...], mask: str, loss: str, denoiser: str, laps: int, images: int, seed: int
+    data: Path = Path("prepared"),
+    accel: tuple[float, ...] = (4.0,),
+    mask: str = "random",
+    loss: str = "weighted",
+    denoiser: str = "unrolled",
+    laps: int = 1,
+    images: int | None = None,
+    seed: int = 0,
 ) -> RunConfig:
-    """The stages that `mri-ambient train` runs: each sees ``images``; laps train a `unet` on whole images."""
-    shared = {"images": images, "seed": seed}
+    """The stages that `mri-ambient train` runs: each sees ``images`` (None: 20 passes over the data); laps train a `unet`
+    on whole images."""
+    count = images or PASSES * len(MeasuredSlices(data, accel, mask))
+    shared = {"images": count, "seed": seed}
     ambient = {"accel": accel, "mask": mask, "loss": loss, "architecture": {"denoiser": denoiser}, **shared}
+    return RunConfig.model_validate(
+        {"data": data.resolve(), "ambient": ambient, "laps": (lap_settings(count, seed),) * laps}
+    )
+
+
+def lap_settings(images: int, seed: int) -> dict[str, Any]:
     architecture = {"denoiser": "unet", "widths": (48, 96, 128)}
-    lap = {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
-    return RunConfig.model_validate({"data": data.resolve(), "ambient": ambient, "laps": (lap,) * laps})
+    shared = {"images": images, "seed": seed}
+    return {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
+
+
+def read_config(path: Path) -> RunConfig:
+    """From YAML (JSON is YAML too: another run's run.json serves). Raises UserError naming the first wrong setting."""
+    try:
+        return RunConfig.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); give a run's settings in YAML") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"{path}: {where}: {first['msg']}; correct it, `run.json` of a run shows all settings"
+        ) from error
+
+
+def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:
+    """The run with some settings changed: data; accel, mask, loss and denoiser of the ambient stage; images and seed of
+    every stage; laps, how many (more of them are like the last)."""
+    made = config.model_dump()
+    if "data" in given:
+        made["data"] = given["data"].resolve()
+    for key in ("accel", "mask", "loss"):
+        if key in given:
+            made["ambient"][key] = given[key]
+    if "denoiser" in given:
+        made["ambient"]["architecture"]["denoiser"] = given["denoiser"]
+    if "laps" in given:
+        last = made["laps"][-1:] or [lap_settings(config.ambient.images, config.ambient.seed)]
+        made["laps"] = (list(made["laps"]) + list(last) * given["laps"])[: given["laps"]]
+    for stage in (made["ambient"], *made["laps"]):
+        stage |= {key: given[key] for key in ("images", "seed") if key in given}
+    return RunConfig.model_validate(made)
 
 
 def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:

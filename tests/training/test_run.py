@@ -19,7 +19,7 @@ from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
 from mri_ambient.training.loop import learning_rate, train
-from mri_ambient.training.run import RUN, RunConfig, default_config, run
+from mri_ambient.training.run import RUN, RunConfig, default_config, override, read_config, run
 from mri_ambient.training.validation import held_out_error, held_out_lines
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}
@@ -245,3 +245,38 @@ def test_two_processes_train_as_one_does(prepared, tmp_path):
         one, two = weights(tmp_path / "one" / stage), weights(tmp_path / "two" / stage)
         for name, value in one.items():
             torch.testing.assert_close(two[name], value, rtol=5e-3, atol=5e-4)
+
+
+def test_settings_from_yaml_and_what_overrides_them(tmp_path):
+    made = default_config(tmp_path, (4.0,), "random", "weighted", "unrolled", 2, 100, 0)
+    path = tmp_path / "run.yaml"
+    path.write_text(made.model_dump_json(indent=2))  # JSON is YAML
+    assert read_config(path) == made
+    changed = override(made, {"accel": (2.0, 8.0), "denoiser": "unet", "laps": 3, "images": 50, "seed": 4})
+    assert changed.ambient.accel == (2.0, 8.0)
+    assert changed.ambient.architecture.denoiser == "unet"
+    assert [lap.images for lap in changed.laps] == [50, 50, 50]
+    assert {stage.seed for stage in (changed.ambient, *changed.laps)} == {4}
+    assert override(made, {"laps": 0}).laps == ()
+    assert override(made, {}) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ambient: [", "is not YAML"),
+        ("data: here\nambient: {images: 0}", "ambient.images: Input should be greater"),
+        ("data: here\nambient: {images: 5, lr: 1}", "ambient.lr: Extra inputs"),
+        ("just text", "the file: Input should be"),
+        ("!!python/object/apply:os.system ['touch exploded']", "is not YAML"),
+    ],
+)
+def test_bad_settings_are_told_in_one_sentence(text, problem, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=problem) as error:
+        read_config(tmp_path / "run.yaml")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "exploded").exists()
+    with pytest.raises(UserError, match="can't be read"):
+        read_config(tmp_path / "absent.yaml")
