@@ -191,6 +191,40 @@ def train(
 
 
 @app.command()
+def sample(
+    prior: PriorPath = None,
+    number: Annotated[int, typer.Option("--number", min=1, help="How many images.")] = 16,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Noise levels of Heun's method.")] = 32,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="A masked prior sees another mask at every call, not one throughout.")
+    ] = False,
+    data: Annotated[Path, typer.Option("--data", help="Prepared volumes whose coils a masked prior sees.")] = Path(
+        "prepared"
+    ),
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="File to write; a .png beside it.")] = Path("samples.h5"),
+    force: Force = False,
+) -> None:
+    """Draw unconditional samples of a prior: what it takes for a typical image."""
+    from mri_ambient.console import stderr
+    from mri_ambient.files import refuse_existing
+    from mri_ambient.priors.find import find_prior
+    from mri_ambient.priors.sample_file import draw_grid, write_samples
+    from mri_ambient.priors.sampling import sample_prior
+
+    refuse_existing(out, force)
+    refuse_existing(out.with_suffix(".png"), force)
+    chosen = find_prior(("image", "masked"), prior)
+    images = sample_prior(chosen, number, steps, redraw, data, seed).numpy()
+    settings = {"prior_sha256": chosen.card.weights_sha256, "kind": chosen.card.kind, "steps": steps, "seed": seed}
+    write_samples(out, images, settings | {"masks_redrawn": redraw})
+    draw_grid(
+        out.with_suffix(".png"), images, f"{number} samples, {chosen.card.kind} prior, {steps} levels, seed {seed}"
+    )
+    stderr.print(f"{number} samples of {chosen.path} ({chosen.card.kind}) in {out} and {out.with_suffix('.png')}")
+
+
+@app.command()
 def recon(
     file: Annotated[Path, typer.Argument(help="A raw scan, of any format that prep takes.")],
     accel: Annotated[

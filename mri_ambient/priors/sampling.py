@@ -1,6 +1,7 @@
 """Unconditional samples of a prior: what it takes for a typical image."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Generator, Tensor
 
+from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
-from mri_ambient.physics.masks import line_mask
+from mri_ambient.physics.masks import line_mask, mask_seed
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.card import Prior
+from mri_ambient.priors.schedule import edm_schedule
 from mri_ambient.store import read_layout, read_volume
 
 Images = Complex[Tensor, "n y x"]
 Denoise = Callable[[Images, float], Images]
 Callback = Callable[[int, Images], None]
+SIGMA_MAX, SIGMA_MIN, RHO = 10.0, 0.01, 7.0  # the range of noise that is seen in training
 
 
 @torch.no_grad()
@@ -39,6 +43,33 @@ def heun(denoise: Denoise, noise: Images, sigmas: Float[Tensor, " levels"], call
     return images
 
 
+def sample_prior(prior: Prior, count: int, steps: int, redrawn: bool, data: Path, seed: int, batch: int = 16) -> Images:
+    """``count`` images of the size that the prior was trained on; the same for the same seed, whatever the batch.
+
+    data: prepared volumes, whose coils a `masked` prior sees the images through; an `image` prior needs none.
+    Raises UserError if it needs them and there are none.
+    """
+    matrix = prior.card.matrix
+    sigmas = edm_schedule(steps, SIGMA_MAX, SIGMA_MIN, RHO)
+    generators = [Generator().manual_seed(mask_seed("sample", index, seed, "noise")) for index in range(count)]
+    noise = [math.sqrt(2) * torch.randn(matrix, dtype=torch.complex64, generator=g) for g in generators]
+    coils = coils_of(data, count, matrix) if prior.card.kind == "masked" else None
+    images = []
+    with progress_bar() as bar:
+        task = bar.add_task("sampling", total=steps * -(-count // batch))
+        for first in range(0, count, batch):
+            these = slice(first, first + batch)
+            if coils is None:
+                denoise = whole_denoiser(prior)
+            else:
+                training, (sense, acs) = prior.card.training, coils
+                part = Sense(sense.maps[these], sense.mask[these])
+                accel, kind = max(training["accel"]), training["mask"]
+                denoise = masked_denoiser(prior, part, accel, acs, kind, redrawn, generators[these])
+            images.append(heun(denoise, torch.stack(noise[these]), sigmas, lambda *_: bar.advance(task)))
+    return torch.cat(images)
+
+
 def whole_denoiser(prior: Prior) -> Denoise:
     """Of an `image` prior."""
 
@@ -50,18 +81,18 @@ def whole_denoiser(prior: Prior) -> Denoise:
 
 
 def masked_denoiser(
-    prior: Prior, coils: Sense, accel: float, acs: int, kind: str, redrawn: bool, generator: Generator
+    prior: Prior, coils: Sense, accel: float, acs: int, kind: str, redrawn: bool, generators: Sequence[Generator]
 ) -> Denoise:
     """Of a `masked` prior, which is shown A~ x behind the maps of ``coils`` [n, coil, y, x].
 
     Its masks M~ are those of R + 1, as published (Aali et al., 2024): drawn once for the whole trajectory, or
     ``redrawn`` at every call, so that in time each line is seen.
     """
-    count, _, _, columns = coils.maps.shape
+    columns = coils.maps.shape[-1]
     everything = torch.ones(columns, dtype=torch.bool)
 
     def draw() -> Tensor:
-        masks = [line_mask(kind, accel + 1, acs, everything, generator) for _ in range(count)]
+        masks = [line_mask(kind, accel + 1, acs, everything, generator) for generator in generators]
         return torch.stack(masks).unsqueeze(1)
 
     fixed = draw()
