@@ -68,8 +68,11 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
             fail(f"{path}: would become {target.name}, as {targets[target].name} does; rename one of the two")
         else:
             targets[target] = path
-    jobs = [(source.absolute(), target.absolute(), settings) for target, source in targets.items()]
-    run_jobs(prepare_file, jobs, spread or Spread(), "preparing", collect)
+    spread = spread or Spread()
+    jobs = [(source, target, settings) for target, source in targets.items()]
+    if spread.dask is not None:  # its workers have working directories of their own
+        jobs = [(source.absolute(), target.absolute(), settings) for source, target, settings in jobs]
+    run_jobs(prepare_file, jobs, spread, "preparing", collect)
     return summary
 
 

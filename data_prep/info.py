@@ -102,7 +102,7 @@ def _acs(scan: Scan, rows: int) -> str:
     try:
         height, width = find_acs(scan, None, rows)
     except UserError:
-        return "none usable: prep needs maps in the file, or 4 central lines"
+        return "none usable: prep needs 4 fully sampled central lines"
     return f"{height}x{width} (y, x)"
 
 
