@@ -25,10 +25,14 @@ def find_acs(scan: Scan, wanted: int | None, rows: int) -> tuple[int, int]:
     else:
         height, available = measured_centre(scan.mask.expand(rows if len(scan.mask) == 1 else -1, -1))
         width = wanted if wanted is not None else available
-    if min(width, height) < FEWEST or width > available:
+    if min(available, height) < FEWEST:
         raise UserError(
-            f"{scan.path}: has {min(available, height)} fully sampled central lines where {max(width, FEWEST)} are needed to "
-            "calibrate the coils; choose --acs accordingly, or acquire more central lines"
+            f"{scan.path}: has {min(available, height)} fully sampled central lines where {FEWEST} are needed to calibrate "
+            "the coils; acquire more of them"
+        )
+    if not FEWEST <= width <= available:
+        raise UserError(
+            f"{scan.path}: has {available} fully sampled central lines; ask for {FEWEST} to {available} --acs lines"
         )
     return height, width
 

@@ -30,12 +30,17 @@ class Summary:
     ignored: int = 0
 
 
-def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: Spread | None = None) -> Summary:
+def prepare_folder(
+    folder: Path, out: Path, settings: PrepareSettings, spread: Spread | None = None, force: bool = False
+) -> Summary:
     """Prepare every scan of ``folder`` into ``out``; a file is a scan by its content, or claims to be one by its name.
 
     A finished volume of the same source and settings, unchanged since, is skipped. A bad file, and a dying worker, are
-    reported and the rest go on. Raises UserError if there is nothing to do or nowhere to write.
+    reported and the rest go on. Raises UserError if there is nothing to do or nowhere to write, or if ``out`` holds volumes of
+    other settings and ``force`` was not asked for.
     """
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file; give the folder that holds it")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the raw scans")
     if out.resolve() == folder.resolve():
@@ -44,6 +49,11 @@ def prepare_folder(folder: Path, out: Path, settings: PrepareSettings, spread: S
     if not paths:
         raise UserError(
             f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)"
+        )
+    others = [entry for entry in read_manifest(out).values() if entry.get("settings") != asdict(settings)]
+    if any((out / entry["prepared"]).exists() for entry in others) and not force:
+        raise UserError(
+            f"{out}: holds volumes that were prepared with other settings; pass --force to replace them, or another --out"
         )
     remove_leftovers(writable_folder(out))
     summary = Summary(ignored=ignored)
@@ -123,7 +133,9 @@ def summary_tables(summary: Summary) -> list[Table]:
         before, after = entry["coils"]
         coils = f"{before}" if before == after else f"{before} -> {after}"
         matrix = "{}x{}".format(*entry["shape"][2:])
-        kinds[entry["format"], matrix, coils, f"{entry['accel']:.3g}", f"{entry['acs'][1]}", entry["maps"]] += 1
+        accel, acs = entry["accel"], "{}x{}".format(*entry["acs"])
+        sampling = f"{accel:.3g}" if entry["settings"]["accel"] is None else f"{accel:.3g} {entry['settings']['mask']}"
+        kinds[entry["format"], matrix, coils, sampling, acs, entry["maps"]] += 1
     for kind, count in sorted(kinds.items()):
         volumes.add_row(str(count), *kind)
     failures = Table("failed, and why")

@@ -49,7 +49,7 @@ def scan_facts(scan: Scan) -> Facts:
         ),
         ("acceleration R", "1 (fully sampled)" if scan.fully_sampled else f"{accel:.2f}"),
         ("ACS", _acs(scan, kept)),
-        ("noise", _noise(noise, "noise scan" if scan.noise is not None else "edge of the readout: an upper bound")),
+        ("noise", _noise(noise, "noise scan" if scan.noise is not None else "from where signal is weak: upper bounds")),
         ("sensitivity maps", "in the file" if scan.sens_maps is not None else "none in the file; prep estimates them"),
     ]
     missing = [
@@ -69,8 +69,9 @@ def prepared_facts(volume: PreparedVolume) -> Facts:
         ("format", f"prepared volume of {about['source']} ({about['format']})" + ", simulated" * about["simulated"]),
         ("slices", str(slices)),
         ("coils", f"{about['coils'][0]}, compressed to {coils}" if about["coils"][0] != coils else str(coils)),
-        ("matrix (y, x)", f"{rows}x{columns}, {int(volume.acquired.sum())} columns acquired"),
+        ("matrix (y, x)", f"{rows}x{columns}" + _padding(volume)),
         ("field of view", _millimetres(about["field_of_view_mm"])),
+        ("sampling", _sampling(volume)),
         ("acceleration R", f"{volume.accel:.2f}" + ("" if own else f", {about['settings']['mask']}, retrospective")),
         ("ACS", f"{volume.acs[0]}x{volume.acs[1]} (y, x)"),
         (
@@ -78,8 +79,21 @@ def prepared_facts(volume: PreparedVolume) -> Facts:
             f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from the {about['noise_from']}",
         ),
         ("sensitivity maps", about["maps"]),
-        ("missing", "nothing"),
+        ("missing", "nothing" if about["noise_from"] == "noise scan" else "noise scan"),
     ]
+
+
+def _padding(volume: PreparedVolume) -> str:
+    padding = int((~volume.acquired).sum())
+    return f", {padding} columns are padding" if padding else ""
+
+
+def _sampling(volume: PreparedVolume) -> str:
+    """Per slice, of the first one."""
+    acquired, measured = int(volume.acquired.sum()), int(volume.mask[0].sum())
+    if volume.mask.shape[1] == 1:
+        return f"{measured} of {acquired} lines a slice"
+    return f"{measured} of {acquired * volume.mask.shape[1]} samples a slice, scattered along both axes"
 
 
 def _edge(scan: Scan) -> torch.Tensor:
@@ -93,7 +107,7 @@ def _noise(samples: torch.Tensor, source: str) -> str:
     correlation = psi.abs() / (rms[:, None] * rms[None]).clamp_min(torch.finfo(torch.float32).tiny)
     correlation.fill_diagonal_(0)
     largest = f", correlation between coils up to {float(correlation.max()):.2f}" if len(std) > 1 else ""
-    return f"std {float(std.min()):.3g} to {float(std.max()):.3g} ({source}){largest}"
+    return f"std {float(std.min()):.3g} to {float(std.max()):.3g}{largest} ({source})"
 
 
 def _acs(scan: Scan, rows: int) -> str:

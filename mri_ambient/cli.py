@@ -22,7 +22,9 @@ Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
 ]
 Mask = Annotated[str, typer.Option("--mask", help="random, equispaced, gaussian (lines) or poisson (2-D).")]
-Acs = Annotated[int | None, typer.Option("--acs", min=1, help="Central lines to calibrate with (default: 8 %).")]
+Acs = Annotated[
+    int | None, typer.Option("--acs", min=4, help="Central lines to keep and calibrate with (default: 8 %).")
+]
 Maps = Annotated[
     str | None,
     typer.Option("--maps", help="espirit, sigpy, bart or file (default: the file's own, else espirit)."),
@@ -114,6 +116,7 @@ def prep(
     coils: Annotated[int, typer.Option("--coils", min=1, help="Virtual coils to compress to.")] = 8,
     maps: Maps = None,
     workers: Workers = 1,
+    force: Force = False,
     dask: Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")] = None,
 ) -> None:
     """Raw scans -> prepared volumes: whitening, coil compression, coil maps from the ACS, normalisation.
@@ -126,10 +129,14 @@ def prep(
     from mri_ambient.processes import Spread
 
     check_choice("--mask", mask, MASK_KINDS)
+    if accel is None and mask != "random":
+        raise UserError(
+            f"--mask {mask}: says how --accel undersamples; give both, or neither to keep all that was measured"
+        )
     if maps is not None:
         check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
     settings = PrepareSettings(accel, mask, acs, maps, coils)
-    summary = prepare_folder(folder, out, settings, Spread(workers, dask))
+    summary = prepare_folder(folder, out, settings, Spread(workers, dask), force)
     for table in summary_tables(summary):
         stdout.print(table)
     counts = f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed"
@@ -212,6 +219,8 @@ def sample(
     from mri_ambient.priors.sample_file import draw_grid, write_samples
     from mri_ambient.priors.sampling import sample_prior
 
+    if out.suffix != ".h5":
+        raise UserError(f"--out {out}: is an HDF5 file; let its name end in .h5")
     refuse_existing(out, force)
     refuse_existing(out.with_suffix(".png"), force)
     chosen = find_prior(("image", "masked"), prior)
@@ -284,6 +293,10 @@ def run_methods(
     from recon.reconstruct import reconstruct, reference_image
     from recon.summary import draw, notes, table
 
+    if target.suffix != ".h5":
+        raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
+    if target.resolve() == file.resolve():
+        raise UserError(f"--out {target}: is the scan itself, which is never replaced; choose another name")
     refuse_existing(target, force)
     refuse_existing(target.with_suffix(".png"), force)
     writable_folder(target.parent)

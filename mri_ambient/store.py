@@ -112,9 +112,14 @@ def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def read_subject(path: Path) -> str:
     """Whose scan it is, as far as the raw file said (a pseudonym), else its name: scans of one subject stay together in a
     split. Raises UserError if the file is not a prepared volume."""
+    return read_provenance(path).get("subject") or path.stem
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """How the volume was made. Raises UserError if the file is not a prepared volume."""
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(str(file.attrs["provenance"])).get("subject") or path.stem
+            return json.loads(str(file.attrs["provenance"]))
     except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"

@@ -116,6 +116,29 @@ def test_a_prior_that_is_not_whole(typed, tmp_path, scans):
     assert not (tmp_path / "a.h5").exists()
 
 
+def test_a_scan_is_never_replaced_by_its_reconstruction(typed, tmp_path, scans):
+    shutil.copy(scans / "subject_0.h5", tmp_path / "scan.h5")
+    before = (tmp_path / "scan.h5").read_bytes()
+    code, said = typed("recon scan.h5 --method zero-filled --out scan.h5 --force")
+    assert (code, "is the scan itself, which is never replaced" in said) == (2, True)
+    code, said = typed("recon scan.h5 --method zero-filled --out a.png")
+    assert (code, "let its name end in .h5" in said) == (2, True)
+    assert (tmp_path / "scan.h5").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.h5"]
+
+
+def test_options_that_need_each_other_and_wrong_kinds_of_path(typed, tmp_path, scans):
+    shutil.copytree(scans, tmp_path / "fastmri")
+    assert "--mask gaussian: says how --accel undersamples" in typed("prep fastmri --mask gaussian")[1]
+    assert "is a folder; give one scan of it" in typed("recon fastmri")[1]
+    assert "is a file; give the folder that holds it" in typed("prep fastmri/subject_0.h5")[1]
+    assert typed("prep fastmri --accel 3 --mask gaussian --acs 8")[0] == 0
+    code, said = typed("train --accel 3 --images 16")
+    assert (code, "--accel 3 --mask gaussian`; train with these two" in said) == (2, True)
+    code, said = typed("prep fastmri --accel 4 --acs 8")
+    assert (code, "prepared with other settings; pass --force" in said) == (2, True)
+
+
 def test_no_prepared_data(typed):
     code, said = typed("train --accel 4")
     assert code == 2

@@ -18,7 +18,8 @@ from mri_ambient.errors import UserError
 def read_hdf5(path: Path, file: h5py.File) -> Scan:
     """Raises UserError if there is no usable ``kspace``."""
     if is_ours(file):
-        raise UserError(f"{path}: is an {file.attrs['format']}, not a raw scan; give the scan that it was made from")
+        kind = str(file.attrs["format"]).rpartition(" ")[0]  # without the format's number
+        raise UserError(f"{path}: is an {kind}, not a raw scan; give the scan that it was made from")
     stored = file.get("kspace")
     if not isinstance(stored, h5py.Dataset):
         raise UserError(f"{path}: holds no `kspace` dataset (found: {', '.join(file) or 'nothing'}); name it so")

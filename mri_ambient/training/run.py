@@ -20,9 +20,9 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
-from mri_ambient.store import read_volume
+from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack
+from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack, volumes_in
 from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -114,6 +114,7 @@ def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None
     if ranks.first:
         claim(folder, config, resume)
     ranks.wait()
+    check_masks(config)
     accels, kind = dataset_accels(config.ambient), config.ambient.mask
     training, held_out = split(config.data, config.hold_out)
     data = MeasuredSlices(config.data, accels, kind, training)
@@ -128,6 +129,19 @@ def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None
         images = WholeImages(lap_folder / "images")
         prior = _stage(config.data, lap, lap_folder, "image", images, warm, f"lap {number}")
     return prior
+
+
+def check_masks(config: RunConfig) -> None:
+    """Volumes that `prep --accel` undersampled keep their masks, whose kind the losses have to know. Raises UserError if the
+    run says another kind, or other accelerations, than all of them have."""
+    for path in volumes_in(config.data):
+        made = read_provenance(path)["settings"]
+        if made["accel"] is None:
+            continue
+        if made["mask"] != config.ambient.mask or made["accel"] not in config.ambient.accel:
+            raise UserError(
+                f"{path}: was undersampled by `prep --accel {made['accel']:g} --mask {made['mask']}`; train with these two"
+            )
 
 
 def validation(data: MeasuredSlices, config: TrainConfig) -> Callable[[Denoiser], float] | None:

@@ -49,7 +49,9 @@ def test_a_rerun_skips_what_is_finished_and_mends_what_is_not(raw, tmp_path):
     (out / "b.h5").unlink()
     mended = prepare_folder(raw, out, SETTINGS)
     assert (len(mended.done), len(mended.skipped)) == (2, 1)
-    other = prepare_folder(raw, out, PrepareSettings(accel=4, acs=8))
+    with pytest.raises(UserError, match="prepared with other settings; pass --force"):
+        prepare_folder(raw, out, PrepareSettings(accel=4, acs=8))
+    other = prepare_folder(raw, out, PrepareSettings(accel=4, acs=8), force=True)
     assert len(other.done) == 3
     assert {entry["accel"] for entry in read_manifest(out).values()} == {4.0}
 

@@ -46,7 +46,7 @@ def test_the_stated_noise_is_found(scans):
     facts = dict(scan_facts(read_scan(scans / "subject_0.h5")))
     with h5py.File(scans / "subject_0.h5") as file:
         truth = float(file.attrs["noise_std"])
-    low, high = (float(word) for word in facts["noise"].split()[1:4:2])
+    low, high = (float(word.rstrip(",")) for word in facts["noise"].split()[1:4:2])
     assert 0.9 * truth < low <= high < 2.5 * truth
     assert facts["acceleration R"] == "1 (fully sampled)"
     assert facts["field of view"] == "230x230 mm (y, x)"
@@ -57,6 +57,8 @@ def test_a_prepared_volume_and_what_is_no_scan(scans, tmp_path):
     facts = dict(prepared_facts(read_volume(tmp_path / "p.h5")))
     assert facts["acceleration R"] == "3.00, random, retrospective"
     assert facts["sensitivity maps"] == "espirit"
+    assert facts["sampling"] == "16 of 48 lines a slice"
+    assert facts["missing"] == "noise scan"
     with pytest.raises(UserError, match=r"not a raw scan; give the scan that it was made from"):
         read_scan(tmp_path / "p.h5")
     with pytest.raises(UserError, match="no such file"):
