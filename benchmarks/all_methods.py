@@ -26,7 +26,7 @@ def main() -> None:
     priors = {name: find_prior(m.kinds, arguments.prior) for name, m in METHODS.items() if m.kinds}
     for path in arguments.files:
         scan = read_scan(path)
-        full = bool((scan.mask | ~scan.acquired).all())
+        full = scan.fully_sampled
         volume = prepare(scan, PrepareSettings(accel=arguments.accel if full else None))
         reference = reference_image(complete(scan, volume)) if full else None
         results = {

@@ -19,6 +19,7 @@ import h5py
 import torch
 from torch import Generator
 
+from data_prep.anatomy_files import read_patients
 from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
@@ -44,8 +45,6 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
     if (out / "data.json").exists():
         return
     settings = SimulateSettings(matrix=matrix, slices=36, coils=COILS, snr=30.0, seed=0, anatomy=str(anatomy))
-    from data_prep.anatomy_files import read_patients
-
     patients = [patient.identity for patient in read_patients(anatomy)]
     simulate_folder(out / "raw", draws * len(patients), settings, workers=2)
     simulate_folder(out / "silent", len(patients), replace(settings, snr=1e9), workers=2)  # the same without the noise

@@ -49,9 +49,8 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     measured = torch.where(mask.unsqueeze(1), scan.kspace, 0)
     noise = scan.noise if scan.noise is not None else noise_samples(measured, mask)
     noise_covariance = covariance(noise)
-    level = (
-        noise_covariance.diagonal().real.mean().sqrt()
-    )  # white noise of the coils' mean variance: the file's units stay
+    # The noise becomes white, of the coils' mean variance: the file's units stay.
+    level = noise_covariance.diagonal().real.mean().sqrt()
     if not level > 0:
         level, noise_covariance = torch.tensor(1.0), torch.eye(len(noise), dtype=torch.complex64)
     white = level * whitener(noise_covariance)

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Complex
 from torch import Tensor
 
-from mri_ambient.physics.sense import Sense, whole_image
+from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior
+from mri_ambient.priors.sampling import whole_denoiser
 from recon.problem import Problem
 
 Images = Complex[Tensor, "k y x"]
@@ -17,11 +18,13 @@ Denoise = Callable[[Images, float], Images]
 def denoiser_for(prior: Prior, problem: Problem) -> Denoise:
     """An `image` prior sees the whole noisy image; a `masked` one sees it through the scan's coils and its own mask."""
 
+    if prior.card.kind == "image":
+        return whole_denoiser(prior)
+
     def denoise(images: Images, sigma: float) -> Images:
-        sense = whole_image(images) if prior.card.kind == "image" else batched(problem.sense, len(images))
+        sense = batched(problem.sense, len(images))
         levels = torch.full((len(images),), sigma)
-        mask = sense.mask[None, None] if sense.mask.ndim == 1 else sense.mask
-        return prior.denoiser(sense(images), sense.maps, mask, levels)
+        return prior.denoiser(sense(images), sense.maps, sense.mask, levels)
 
     return denoise
 

@@ -34,16 +34,14 @@ def read_header(path: Path, xml: bytes | str, shape: tuple[int, ...]) -> Header:
         root = ElementTree.fromstring(xml)
         rows, columns = shape[-2:]
         encoded = int(number("encoding", "encodedSpace", "matrixSize", "x"))
-        swapped = rows != columns and (encoded, int(number("encoding", "encodedSpace", "matrixSize", "y"))) == (
-            columns,
-            rows,
-        )
+        lines = int(number("encoding", "encodedSpace", "matrixSize", "y"))
+        swapped = rows != columns and (encoded, lines) == (columns, rows)
         if swapped:
             rows, columns = columns, rows
         recon_rows = int(number("encoding", "reconSpace", "matrixSize", "x"))
-        lines = ("encoding", "encodingLimits", "kspace_encoding_step_1")
-        first = columns // 2 - int(number(*lines, "center"))
-        last = first + int(number(*lines, "maximum"))
+        limits = ("encoding", "encodingLimits", "kspace_encoding_step_1")
+        first = columns // 2 - int(number(*limits, "center"))
+        last = first + int(number(*limits, "maximum"))
         readout_fov = number("encoding", "encodedSpace", "fieldOfView_mm", "x")
         phase_fov = number("encoding", "encodedSpace", "fieldOfView_mm", "y")
     except (ElementTree.ParseError, RuntimeError, ValueError) as error:

@@ -10,9 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-SLOPE = (
-    2.0  # the distance between samples is 1 + SLOPE * rho times that in the centre; rho is 1 in the middle of an edge
-)
+SLOPE = 2.0  # samples are 1 + SLOPE * rho times as far apart as in the centre; rho is 1 in the middle of an edge
 SURPLUS = 1.05  # of the darts over the wanted count
 
 Mask = Bool[Tensor, "y x"]

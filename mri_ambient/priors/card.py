@@ -66,11 +66,13 @@ def read_card(folder: Path) -> Card:
     except OSError as error:
         raise UserError(f"{folder}: holds no {CARD}; give a prior's folder, made with `mri-ambient train`") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path}: is not a prior's card ({where}: {first['msg']}); restore it or train again"
-        ) from error
+        raise UserError(f"{path}: is not a prior's card ({first_problem(error)}); restore it or train again") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where, and what is wrong there."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def load_prior(folder: Path) -> Prior:

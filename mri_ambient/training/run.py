@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mri_ambient.console import stderr, track
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
-from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
+from mri_ambient.priors.card import Card, Prior, first_problem, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.config import TrainConfig
@@ -78,11 +78,8 @@ def read_config(path: Path) -> RunConfig:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path}: {where}: {first['msg']}; correct it, `run.json` of a run shows all settings"
-        ) from error
+        problem = first_problem(error)
+        raise UserError(f"{path}: {problem}; correct it, `run.json` of a run shows all settings") from error
 
 
 def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:
