@@ -84,12 +84,12 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
             if file.attrs.get("format") != FORMAT:
                 raise KeyError(f"its format is not {FORMAT!r}")
             arrays = {
-                key: torch.from_numpy(np.asarray(dataset(file, key)[slices]))
+                key: _tensor(file, key, slices)
                 for key in ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
             }
             return PreparedVolume(
                 name=path.stem,
-                acquired=torch.from_numpy(np.asarray(dataset(file, "acquired")[:])),
+                acquired=_tensor(file, "acquired"),
                 acs=(int(dataset(file, "acs")[0]), int(dataset(file, "acs")[1])),
                 provenance=json.loads(str(file.attrs["provenance"])),
                 **arrays,
@@ -98,15 +98,44 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
         raise UserError(f"{path}: can't be read as a prepared volume ({error}); prepare the scan again") from error
 
 
-def read_layout(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of ``kspace`` and ``mask``, without reading them. Raises UserError if the file is not a prepared volume."""
+@dataclass(frozen=True)
+class Sampling:
+    """What is small in a prepared file: kept in memory while the slices are read as they are needed.
+
+    shape: of ``kspace``. The rest as in :class:`PreparedVolume`.
+    """
+
+    shape: tuple[int, ...]
+    mask: Bool[Tensor, "slice #y x"]
+    acquired: Bool[Tensor, " x"]
+    noise_std: Float[Tensor, " slice"]
+    acs: tuple[int, int]
+
+
+def read_sampling(path: Path) -> Sampling:
+    """Raises UserError if the file is not a prepared volume."""
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") == FORMAT:
-                return dataset(file, "kspace").shape, dataset(file, "mask").shape
-    except (OSError, KeyError):
-        pass
-    raise UserError(f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere")
+            if file.attrs.get("format") != FORMAT:
+                raise KeyError(f"its format is not {FORMAT!r}")
+            mask, acquired, noise_std = (_tensor(file, key) for key in ("mask", "acquired", "noise_std"))
+            rows, columns = dataset(file, "acs")[:].tolist()
+            return Sampling(dataset(file, "kspace").shape, mask, acquired, noise_std, (rows, columns))
+    except (OSError, KeyError) as error:
+        raise UserError(
+            f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"
+        ) from error
+
+
+def read_slice(path: Path, index: int) -> tuple[Complex[Tensor, "1 coil y x"], Complex[Tensor, "1 coil y x"]]:
+    """k-space and maps of one slice of a file that :func:`read_sampling` could read."""
+    these = slice(index, index + 1)
+    with h5py.File(path, "r") as file:
+        return _tensor(file, "kspace", these), _tensor(file, "sens_maps", these)
+
+
+def _tensor(file: h5py.File, key: str, slices: slice = slice(None)) -> Tensor:
+    return torch.from_numpy(np.asarray(dataset(file, key)[slices]))
 
 
 def read_subject(path: Path) -> str:

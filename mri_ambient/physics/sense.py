@@ -1,6 +1,8 @@
 """The forward model A = M F S: coil sensitivities, Fourier transform, sampling mask."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Complex
@@ -26,20 +28,21 @@ class Sense:
 
     def adjoint(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch y x"]:
         """A^H k: the coil-combined image of the measured entries of ``kspace``."""
-        return (self.maps.conj() * ifft2c(self.keep(kspace))).sum(-3)
+        return (self.conjugate * ifft2c(self.keep(kspace))).sum(-3)
 
     def normal(self, image: Complex[Tensor, "*batch y x"]) -> Complex[Tensor, "*batch y x"]:
         """A^H A x = S^H (F^H M F) S x.
 
         F^H M F is a circular convolution, which knows no centre, so that nothing is shifted but the mask; behind a line mask
-        the transform along y cancels. This is what solvers spend their time on.
+        the transform along y cancels. This is what solvers spend their time on. The operator is its own adjoint, so its
+        gradient is itself (and costs no memory); there is none for the maps.
         """
-        mask = self.mask.unsqueeze(-2) if self.mask.ndim == 1 else self.mask
-        axes = (-1,) if mask.shape[-2] == 1 else (-2, -1)
-        kept = torch.fft.ifftshift(mask, dim=axes).unsqueeze(-3)
-        kspace = torch.fft.fftn(self.maps * image.unsqueeze(-3), dim=axes)
-        coil_images = torch.fft.ifftn(torch.where(kept, kspace, 0), dim=axes)
-        return (self.maps.conj() * coil_images).sum(-3)
+        return _Normal.apply(image, self)  # pyright: ignore[reportReturnType]
+
+    @cached_property
+    def conjugate(self) -> Complex[Tensor, "*batch coil y x"]:
+        """S^*, in memory: multiplying by torch's lazy conjugate costs three times as much."""
+        return self.maps.conj().resolve_conj()
 
     def keep(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """M k: what is not measured becomes 0, even where it was NaN."""
@@ -54,6 +57,22 @@ class Sense:
     def support(self) -> Bool[Tensor, "*batch y x"]:
         """Where any coil sees the object."""
         return (self.maps.abs() > 0).any(-3)
+
+
+class _Normal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, sense: Sense) -> Tensor:
+        ctx.sense = sense
+        mask = sense.mask.unsqueeze(-2) if sense.mask.ndim == 1 else sense.mask
+        axes = (-1,) if mask.shape[-2] == 1 else (-2, -1)
+        kept = torch.fft.ifftshift(mask, dim=axes).unsqueeze(-3)
+        kspace = torch.fft.fftn(sense.maps * image.unsqueeze(-3), dim=axes)
+        coil_images = torch.fft.ifftn(kspace.mul_(kept), dim=axes)
+        return coil_images.mul_(sense.conjugate).sum(-3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.sense.normal(gradients[0]), None
 
 
 def whole_image(like: Complex[Tensor, "*batch y x"]) -> Sense:

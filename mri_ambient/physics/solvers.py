@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Complex, Shaped
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 from mri_ambient.physics.sense import Sense
@@ -18,13 +18,13 @@ def conjugate_gradient(operator: Callable[[Tensor], Tensor], rhs: Image, start: 
     """
     tiny = torch.finfo(rhs.dtype).tiny
     solution, residual = start, rhs - operator(start)
-    direction, energy = residual, _energy(residual)
+    direction, energy = residual, _inner(residual, residual)
     for _ in range(iterations):
         image = operator(direction)
-        step = energy / (direction.conj() * image).real.sum((-2, -1), keepdim=True).clamp_min(tiny)
+        step = energy / _inner(direction, image).clamp_min(tiny)
         solution = solution + step * direction
         residual = residual - step * image
-        previous, energy = energy, _energy(residual)
+        previous, energy = energy, _inner(residual, residual)
         direction = residual + energy / previous.clamp_min(tiny) * direction
     return solution
 
@@ -44,5 +44,7 @@ def data_consistency(
     return conjugate_gradient(lambda z: sense.normal(z) + weight * z, rhs, anchor, iterations)
 
 
-def _energy(image: Image) -> Tensor:
-    return image.abs().square().sum((-2, -1), keepdim=True)
+def _inner(left: Image, right: Image) -> Float[Tensor, "*batch 1 1"]:
+    """Re <left, right> of each image."""
+    products = torch.view_as_real(left) * torch.view_as_real(right)
+    return products.sum((-3, -2, -1))[..., None, None]

@@ -15,7 +15,7 @@ from mri_ambient.physics.masks import line_mask, mask_seed
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.schedule import edm_schedule
-from mri_ambient.store import read_layout, read_volume
+from mri_ambient.store import read_sampling, read_volume
 
 Images = Complex[Tensor, "n y x"]
 Denoise = Callable[[Images, float], Images]
@@ -110,8 +110,7 @@ def coils_of(folder: Path, count: int, matrix: tuple[int, int]) -> tuple[Sense, 
     maps: list[Tensor] = []
     acs = 0
     for path in sorted(folder.glob("*.h5")):
-        shape, _ = read_layout(path)
-        if shape[2:] == matrix and len(maps) < count:
+        if read_sampling(path).shape[2:] == matrix and len(maps) < count:
             volume = read_volume(path, slice(0, count - len(maps)))
             if maps and volume.sens_maps.shape[1] != len(maps[0]):
                 continue

@@ -17,7 +17,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import mask_seed, slice_mask
 from mri_ambient.physics.sense import whole_image
-from mri_ambient.store import PreparedVolume, dataset, read_layout, read_subject, read_volume
+from mri_ambient.store import dataset, read_sampling, read_slice, read_subject
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,13 @@ class MeasuredSlices:
         if not self.paths:
             raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
         self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)
-        for path in self.paths:
-            (slices, *shape), mask = read_layout(path)
-            if mask[1] != 1:
+        self.samplings = {path: read_sampling(path) for path in self.paths}
+        for path, sampling in self.samplings.items():
+            if sampling.mask.shape[1] != 1:
                 raise UserError(
                     f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
                 )
+            slices, *shape = sampling.shape
             self.groups[tuple(shape)] += [(path, i) for i in range(slices)]
 
     def __len__(self) -> int:
@@ -110,26 +111,33 @@ class MeasuredSlices:
 
     def slice(self, path: Path, index: int) -> Batch:
         """One slice as a batch of one."""
-        volume = read_volume(path, slice(index, index + 1))
-        mask = self.mask_of(volume, index)
-        kspace = torch.where(mask, volume.kspace, 0)
-        name = f"{path} slice {index}"
-        lines, acquired = mask.view(1, 1, -1), volume.acquired[None]
-        return Batch(kspace, volume.sens_maps, lines, acquired, volume.noise_std, (volume.acs[1],), (name,))
+        sampling = self.samplings[path]
+        mask = self.mask_of(path, index)
+        kspace, maps = read_slice(path, index)
+        return Batch(
+            kspace=torch.where(mask, kspace, 0),
+            maps=maps,
+            mask=mask.view(1, 1, -1),
+            acquired=sampling.acquired[None],
+            noise_std=sampling.noise_std[index : index + 1],
+            acs=(sampling.acs[1],),
+            names=(f"{path} slice {index}",),
+        )
 
-    def mask_of(self, volume: PreparedVolume, index: int) -> Bool[Tensor, " x"]:
-        """M of slice ``index``, the only slice in ``volume``."""
-        own = volume.mask[0, 0]
-        if not volume.fully_sampled:
+    def mask_of(self, path: Path, index: int) -> Bool[Tensor, " x"]:
+        """M of a slice."""
+        sampling = self.samplings[path]
+        own = sampling.mask[index, 0]
+        if not (own | ~sampling.acquired).all():
             return own
-        choice = mask_seed(volume.name, index, 0, "which acceleration") % len(self.accels)
+        choice = mask_seed(path.stem, index, 0, "which acceleration") % len(self.accels)
         accel = self.accels[choice]
         if accel == 1:
             return own
         try:
-            return slice_mask(volume.name, index, self.kind, accel, volume.acs, volume.acquired, 1)[0]
+            return slice_mask(path.stem, index, self.kind, accel, sampling.acs, sampling.acquired, 1)[0]
         except ValueError as error:
-            raise UserError(f"{volume.name}: {error}; ask for a smaller --accel") from error
+            raise UserError(f"{path.stem}: {error}; ask for a smaller --accel") from error
 
 
 def volumes_in(folder: Path) -> list[Path]:

@@ -57,7 +57,7 @@ def weighted(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, nois
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - batch.kspace
     weight = (1 / shown.q.clamp_min(1 / W_MAX)).unsqueeze(1)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
-    return masked_weight(sigma, denoiser) * (weight * error.abs().square()).sum((1, 2, 3)) / pixels
+    return masked_weight(sigma, denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
 
 
 def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -77,21 +77,21 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
     measured = Sense(batch.maps, batch.mask)
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.keep(target)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
-    return masked_weight(total_noise(batch, sigma), denoiser) * (weight * error.abs().square()).sum((1, 2, 3)) / pixels
+    return masked_weight(total_noise(batch, sigma), denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
 
 
 def published(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||A^H A D - A^H y||^2 with EDM's w, as published (Aali et al., 2024; Daras et al., 2023)."""
     measured = Sense(batch.maps, batch.mask)
     error = measured.normal(denoise(denoiser, batch, shown, sigma, noise)) - measured.adjoint(batch.kspace)
-    return edm_weight(sigma, denoiser) * error.abs().square().mean((-2, -1))
+    return edm_weight(sigma, denoiser) * squared(error).mean((-2, -1))
 
 
 def supervised(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||D - x||^2 with x = A^H y of complete k-space: the fully sampled control, and the rule of `image` priors."""
     image = Sense(batch.maps, batch.mask).adjoint(batch.kspace)
     error = denoise(denoiser, batch, shown, sigma, noise) - image
-    return weight_for(shown, sigma, denoiser) * error.abs().square().mean((-2, -1))
+    return weight_for(shown, sigma, denoiser) * squared(error).mean((-2, -1))
 
 
 LOSSES: dict[str, Loss] = {
@@ -101,6 +101,11 @@ LOSSES: dict[str, Loss] = {
     "supervised": supervised,
 }
 KSPACE_NOISE = ("noise-aware",)
+
+
+def squared(error: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """|error|^2, without the square root of ``abs``."""
+    return torch.view_as_real(error).square().sum(-1)
 
 
 def edm_weight(sigma: Tensor, denoiser: Denoiser) -> Tensor:
