@@ -19,6 +19,7 @@ from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume
 
 PERCENTILE = 0.99
+LARGEST_UNSEEN = 0.2  # share of the signal; masks drawn tightly around a head leave out less
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         transform[index] = compression @ white / scale[index]
         if source == "file":
             maps[index] = transformed_maps(scan, index, compression @ white, rows)
+            unseen = unseen_signal(only_acs(kspace[index], acs), maps[index])
+            if unseen > LARGEST_UNSEEN:
+                raise UserError(
+                    f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, or "
+                    "estimate maps with --maps espirit"
+                )
         else:
             maps[index] = ESTIMATORS[source](kspace[index], acs)
     return PreparedVolume(
@@ -177,6 +184,12 @@ def transformed_maps(
     maps = torch.einsum("vc,cyx->vyx", transform, own[:, top : top + rows])
     norm = maps.abs().square().sum(0).sqrt()
     return torch.where(norm > 1e-6 * norm.max(), maps / norm.clamp_min(1e-30), 0)
+
+
+def unseen_signal(calibration: Complex[Tensor, "coil y x"], maps: Complex[Tensor, "coil y x"]) -> float:
+    """The share of the ACS image's energy at pixels where the maps vanish."""
+    energy = ifft2c(calibration).abs().square().sum(0)
+    return float(energy[(maps == 0).all(0)].sum() / energy.sum())
 
 
 def measured_hash(measured: Complex[Tensor, "slice coil y x"], mask: Bool[Tensor, "slice #y x"]) -> str:

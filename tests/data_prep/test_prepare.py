@@ -148,6 +148,15 @@ def test_the_files_own_maps_win_and_follow_the_coils(tmp_path):
         prepare(replace(scan, sens_maps=None), PrepareSettings(acs=8, maps="file"))
 
 
+def test_maps_that_vanish_where_there_is_signal_are_refused(scans):
+    scan = read_scan(scans / "subject_0.h5")
+    maps = prepare(scan, PrepareSettings(acs=8)).sens_maps
+    prepare(replace(scan, sens_maps=maps), PrepareSettings(acs=8))
+    half = torch.where(torch.arange(48) < 24, maps, 0)
+    with pytest.raises(UserError, match=r"subject_0\.h5: the `sens_maps` of slice 0 are 0 where \d\d% of the signal is"):
+        prepare(replace(scan, sens_maps=half), PrepareSettings(acs=8))
+
+
 def test_one_coil_and_a_dead_coil(tmp_path, scans):
     one = read_scan(scans / "subject_0.h5")
     volume = prepare(replace(one, kspace=one.kspace[:, :1].clone()), PrepareSettings(acs=8))
