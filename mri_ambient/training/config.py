@@ -7,27 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from mri_ambient.priors.denoisers import Architecture
 
 
-class TrainConfig(BaseModel):
-    """images: slices (or strips of them) seen in all. strip: readout rows seen at once during the first ``strip_share`` of
-    the images, 0 for whole slices throughout. removal: the share of the measured outer lines hidden from the denoiser is
-    uniform in this range. log_sigma: mean and standard deviation of ln sigma. ema_images: half-life of the weights' mean.
-    schedule: what the learning rate does after a short warm-up. accumulate: in how many parts a batch is worked on, which
-    saves memory.
+class LoopConfig(BaseModel):
+    """What the loop has to know. images: seen in all. ema_images: half-life of the weights' mean. schedule: what the
+    learning rate does after a short warm-up. accumulate: in how many parts a batch is worked on, which saves memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    accel: tuple[float, ...] = (4.0,)
-    mask: Literal["random", "equispaced", "gaussian"] = "random"
-    loss: Literal["weighted", "noise-aware", "published", "supervised"] = "weighted"
-    architecture: Architecture = Architecture()
     images: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
     accumulate: int = Field(default=1, ge=1)
-    strip: int = Field(default=32, ge=0)
-    strip_share: float = Field(default=0.9, ge=0, le=1)
-    removal: tuple[float, float] = (0.1, 0.7)
-    log_sigma: tuple[float, float] = (-1.6, 1.3)
     learning_rate: float = Field(default=7e-4, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     ema_images: float = Field(default=3000.0, gt=0)
@@ -38,3 +27,19 @@ class TrainConfig(BaseModel):
     @property
     def steps(self) -> int:
         return -(-self.images // self.batch)
+
+
+class TrainConfig(LoopConfig):
+    """Learning from k-space. images: slices (or strips of them). strip: readout rows seen at once during the first
+    ``strip_share`` of the images, 0 for whole slices throughout. removal: the share of the measured outer lines hidden from
+    the denoiser is uniform in this range. log_sigma: mean and standard deviation of ln sigma.
+    """
+
+    accel: tuple[float, ...] = (4.0,)
+    mask: Literal["random", "equispaced", "gaussian"] = "random"
+    loss: Literal["weighted", "noise-aware", "published", "supervised"] = "weighted"
+    architecture: Architecture = Architecture()
+    strip: int = Field(default=32, ge=0)
+    strip_share: float = Field(default=0.9, ge=0, le=1)
+    removal: tuple[float, float] = (0.1, 0.7)
+    log_sigma: tuple[float, float] = (-1.6, 1.3)

@@ -23,6 +23,7 @@ from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack, volumes_in
+from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -224,7 +225,7 @@ def _stage(
     if steps_done(folder) >= config.steps:
         stderr.print(f"{description}: finished already")
     else:
-        train(data, config, folder, save, init.denoiser if init else None, description, validate)
+        train(KspaceTask(data, config), config, folder, save, init.denoiser if init else None, description, validate)
     return load_prior(folder)
 
 
