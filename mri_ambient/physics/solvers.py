@@ -40,7 +40,14 @@ def data_consistency(
 
     ``weight`` is one number, or one an image (``[*batch, 1, 1]``). An anchor of 0 gives Tikhonov-regularised CG-SENSE.
     """
-    rhs = sense.adjoint(kspace) + weight * anchor
+    return regularised_solution(sense, sense.adjoint(kspace), anchor, weight, iterations)
+
+
+def regularised_solution(
+    sense: Sense, adjoint: Image, anchor: Image, weight: float | Shaped[Tensor, "..."], iterations: int
+) -> Image:
+    """The same from A^H k: z with (A^H A + weight) z = A^H k + weight anchor, for those who solve it more than once."""
+    rhs = adjoint + weight * anchor
     return conjugate_gradient(lambda z: sense.normal(z) + weight * z, rhs, anchor, iterations)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from mri_ambient.physics.sense import Sense
-from mri_ambient.physics.solvers import data_consistency
+from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.unet import UNet
 
 SMALLEST_SIGMA = 0.01  # seldom seen in training below it
@@ -114,7 +114,7 @@ class UnrolledDenoiser(Denoiser):
             assert isinstance(unet, UNet)
             share, floor = self.SHARES[min(k, 1)], self.FLOORS[min(k, 1)]
             weight = nn.functional.softplus(self.strength[k]) * sigma**2 / (share * sigma_data**2) + floor
-            solution = data_consistency(sense, kspace, anchor, weight[:, None, None], self.architecture.iterations)
+            solution = regularised_solution(sense, adjoint, anchor, weight[:, None, None], self.architecture.iterations)
             images = torch.cat([to_channels(solution / sigma_data), scaled_adjoint], 1)
             anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions))
         return anchor

@@ -153,7 +153,9 @@ def test_maps_that_vanish_where_there_is_signal_are_refused(scans):
     maps = prepare(scan, PrepareSettings(acs=8)).sens_maps
     prepare(replace(scan, sens_maps=maps), PrepareSettings(acs=8))
     half = torch.where(torch.arange(48) < 24, maps, 0)
-    with pytest.raises(UserError, match=r"subject_0\.h5: the `sens_maps` of slice 0 are 0 where \d\d% of the signal is"):
+    with pytest.raises(
+        UserError, match=r"subject_0\.h5: the `sens_maps` of slice 0 are 0 where \d\d% of the signal is"
+    ):
         prepare(replace(scan, sens_maps=half), PrepareSettings(acs=8))
 
 
