@@ -56,8 +56,8 @@ def identifiability(data: MeasuredSlices) -> Iterator[str]:
         if never:
             why = "all have the same mask" if len({tuple(m.tolist()) for m, _ in pairs}) == 1 else "too few masks"
             yield (
-                f"{never} of {int(acquired.sum())} lines (of scans {width} columns wide) are measured in none of {len(pairs)} slices "
-                f"looked at ({why}): nothing can be learned of them; add scans whose masks have other lines"
+                f"{never} of {int(acquired.sum())} lines (of scans {width} columns wide) are measured in none of {len(pairs)} "
+                f"slices looked at ({why}): nothing can be learned of them; add scans whose masks have other lines"
             )
     if data.kind == "equispaced" and any(not mask.all() for mask in masks.values()):
         yield (
