@@ -31,8 +31,8 @@ from mri_ambient.training.run import RunConfig, run
 from recon.classical import cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
-from recon.posterior import DdsSettings, dds
-from recon.problem import Problem, slice_problem
+from recon.problem import Problem, problem_of
+from recon.samplers.dds import DdsSettings, dds
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 ACCELS = (4.0, 8.0)
@@ -96,7 +96,7 @@ def test_problems(out: Path, accel: float) -> list[tuple[Problem, torch.Tensor]]
         silent = read_scan(out / "truth" / path.name)
         kspace = torch.einsum("vc,cyx->vyx", volume.coil_transform[index], silent.kspace[index])
         reference = Sense(volume.sens_maps[index], silent.mask).adjoint(kspace)
-        found.append((slice_problem(volume, index), reference))
+        found.append((problem_of(volume, slice(index, index + 1)), reference))
     return found
 
 
@@ -108,11 +108,10 @@ def evaluate(prior: Prior, problems: list[tuple[Problem, torch.Tensor]]) -> dict
         row = {}
         if prior.card.kind == "masked":
             sense = problem.sense
-            level = torch.tensor([problem.noise_std])
-            one = prior.denoiser.from_measurements(problem.kspace[None], sense.maps[None], sense.mask[None], level)[0]
+            one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)[0]
             row["one step"] = nrmse(truth, one.abs().numpy())
         generator = Generator().manual_seed(number)
-        samples = dds(denoiser_for(prior, problem), problem, SAMPLES, DdsSettings(), generator)
+        samples = dds(denoiser_for(prior, problem), problem, SAMPLES, DdsSettings(), [generator])[:, 0]
         mean = samples.mean(0)
         spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
         row["dds one"] = nrmse(truth, samples[0].abs().numpy())
@@ -138,7 +137,7 @@ def main() -> None:
     for accel in ACCELS:
         problems = test_problems(out, accel)
         for name, solve in (("cg-sense", cg_sense), ("l1-wavelet", l1_wavelet)):
-            errors = [nrmse(reference.abs().numpy(), solve(problem).abs().numpy()) for problem, reference in problems]
+            errors = [nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems]
             rows.append({"R": accel, "run": name, "one step": sum(errors) / len(errors)})
         for loss, denoiser in GRID:
             name = f"{loss}-{denoiser}-r{accel:g}"

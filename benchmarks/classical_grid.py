@@ -14,7 +14,7 @@ from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
 from recon.classical import cg_sense, l1_wavelet
 from recon.metrics import nrmse
-from recon.problem import slice_problem
+from recon.problem import problem_of
 from recon.reconstruct import reference_image
 
 GRIDS = {
@@ -43,9 +43,8 @@ def errors_of(path: Path, accel: float, method, grid: list[float]) -> list[float
     scan = read_scan(path)
     volume = prepare(scan, PrepareSettings(accel=accel))
     reference = reference_image(complete(scan, volume)).abs().numpy()
-    scale = volume.scale[:, None, None].numpy()
-    problems = [slice_problem(volume, index) for index in range(len(volume.kspace))]
-    return [nrmse(reference, np.stack([method(p, value).abs().numpy() for p in problems]) * scale) for value in grid]
+    scale, problem = volume.scale[:, None, None], problem_of(volume)
+    return [nrmse(reference, (method(problem, value).abs() * scale).numpy()) for value in grid]
 
 
 if __name__ == "__main__":

@@ -1,30 +1,45 @@
-"""The inverse problem of one slice: which image gave this k-space?"""
+"""The inverse problem of several slices at once: which images gave this k-space?"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from jaxtyping import Complex
+from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
 from mri_ambient.physics.resolution import resize_kspace, resize_maps, resize_mask
 from mri_ambient.physics.sense import Sense
-from mri_ambient.physics.solvers import data_consistency
+from mri_ambient.physics.solvers import conjugate_gradient
 from mri_ambient.store import PreparedVolume
+
+Images = Complex[Tensor, "k slice y x"]
+"""K images of each slice. K comes first, so that what belongs to a slice (its operator, k-space, noise level) broadcasts."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """y = A x + n, with A = M F S.
+    """y = A x + n, with A = M F S, for each slice; slices do not influence each other.
 
-    kspace: y, normalised, 0 where nothing was measured. noise_std: of the real (and imaginary) part of one sample of n.
+    kspace: y, normalised, 0 where nothing was measured. sense: A, its maps [slice, coil, y, x], its mask [slice, y or 1, x].
+    noise_std: of the real (and imaginary) part of one sample of n.
     """
 
-    kspace: Complex[Tensor, "coil y x"]
+    kspace: Complex[Tensor, "slice coil y x"]
     sense: Sense
-    noise_std: float
+    noise_std: Float[Tensor, " slice"]
 
     @property
     def matrix(self) -> tuple[int, int]:
         return self.kspace.shape[-2], self.kspace.shape[-1]
+
+    @cached_property
+    def adjoint(self) -> Complex[Tensor, "slice y x"]:
+        """A^H y."""
+        return self.sense.adjoint(self.kspace)
+
+    @property
+    def noise(self) -> Float[Tensor, "slice 1 1"]:
+        """The noise level to be trusted: ``noise_std``, or SMALLEST_NOISE if that is more."""
+        return self.noise_std.clamp_min(SMALLEST_NOISE)[:, None, None]
 
     def resized(self, matrix: tuple[int, int]) -> "Problem":
         """The same scan at another resolution, its field of view unchanged."""
@@ -35,21 +50,19 @@ class Problem:
         return Problem(resize_kspace(self.kspace, matrix), sense, self.noise_std * gain)
 
 
-def slice_problem(volume: PreparedVolume, index: int) -> Problem:
-    """Slice ``index`` of a prepared volume."""
-    sense = Sense(volume.sens_maps[index], volume.mask[index])
-    return Problem(volume.kspace[index], sense, float(volume.noise_std[index]))
+def problem_of(volume: PreparedVolume, slices: slice = slice(None)) -> Problem:
+    """Some slices of a prepared volume."""
+    return Problem(volume.kspace[slices], Sense(volume.sens_maps[slices], volume.mask[slices]), volume.noise_std[slices])
 
 
 SMALLEST_NOISE = 1e-3  # of the image's brightness: below it, the maps' own errors dominate
 
 
-def project(
-    problem: Problem, images: Complex[Tensor, "k y x"], spread: float, iterations: int = 10
-) -> Complex[Tensor, "k y x"]:
+def project(problem: Problem, images: Images, spread: float | Shaped[Tensor, "#slice 1 1"], iterations: int) -> Images:
     """The noise-aware projection onto the measured lines: argmin_z ||A z - y||^2 / noise^2 + ||z - image||^2 / spread^2.
 
-    spread: how far the image may be from the truth, in normalised units.
+    spread: how far an image may be from the truth, in normalised units. By conjugate gradients, started from the image.
     """
-    weight = (max(problem.noise_std, SMALLEST_NOISE) / spread) ** 2
-    return data_consistency(problem.sense, problem.kspace.expand(len(images), -1, -1, -1), images, weight, iterations)
+    weight = (problem.noise / spread) ** 2
+    rhs = problem.adjoint + weight * images
+    return conjugate_gradient(lambda z: problem.sense.normal(z) + weight * z, rhs, images, iterations)

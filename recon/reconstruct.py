@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Complex, Float
@@ -11,13 +12,13 @@ from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.physics.resolution import resize_image
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
-from recon.problem import Problem, project, slice_problem
+from recon.problem import Problem, problem_of, project
 
-PROJECTION_SPREAD = 0.05  # how far a learned image may be from the truth, of its brightness
+PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
+BATCH = 32  # images of all slices and samples together that a method works on at once; bounds memory
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class Reconstruction:
         return (squares / max(count - 1, 1)).sqrt()
 
 
-def reconstruct(volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int) -> Reconstruction:
+def reconstruct(
+    volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int, batch: int = BATCH
+) -> Reconstruction:
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
-    Raises UserError if the method needs another kind of prior.
+    batch: as many slices at once as make at most so many images, but at least one slice with its K samples. Memory grows with
+    it, results do not depend on it beyond rounding. Raises UserError if the method needs another kind of prior.
     """
     chosen = METHODS[method]
     if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
@@ -60,23 +64,26 @@ def reconstruct(volume: PreparedVolume, method: str, prior: Prior | None, sample
     start = time.perf_counter()
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
+    count, together = len(volume.kspace), max(1, batch // samples)
     images, residuals = [], []
     with progress_bar() as bar:
-        task = bar.add_task(method, total=chosen.steps * len(volume.kspace))
-        for index in range(len(volume.kspace)):
-            problem = slice_problem(volume, index)
-            generator = Generator().manual_seed(mask_seed(volume.name, index, seed, "samples"))
-            found = chosen.solve(problem.resized(matrix), prior, samples, generator, lambda *_: bar.advance(task))
+        task = bar.add_task(method, total=chosen.steps * count)
+        for first in range(0, count, together):
+            slices = range(first, min(first + together, count))
+            problem = problem_of(volume, slice(slices.start, slices.stop))
+            generators = [Generator().manual_seed(mask_seed(volume.name, i, seed, "samples")) for i in slices]
+            advance = partial(bar.advance, task, len(slices))
+            found = chosen.solve(problem.resized(matrix), prior, samples, generators, lambda *_, a=advance: a())
             if chosen.kinds:
-                found = project(problem, resize_image(found, problem.matrix), PROJECTION_SPREAD)
+                found = project(problem, resize_image(found, problem.matrix), PROJECTION_SPREAD, PROJECTION_STEPS)
                 found = torch.where(problem.sense.support, found, 0)
-            images.append(found * volume.scale[index])
+            images.append(found.movedim(0, 1))
             residuals.append(residual(problem, found.mean(0)))
-            bar.update(task, completed=chosen.steps * (index + 1))
+            bar.update(task, completed=chosen.steps * slices.stop)
     return Reconstruction(
         method=method,
-        samples=torch.stack(images),
-        measured_residual=torch.tensor(residuals),
+        samples=torch.cat(images) * volume.scale[:, None, None, None],
+        measured_residual=torch.cat(residuals),
         seconds=time.perf_counter() - start,
         matrix=matrix,
         seed=seed,
@@ -100,14 +107,13 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
     return rows, columns
 
 
-def residual(problem: Problem, image: Complex[Tensor, "y x"]) -> float:
+def residual(problem: Problem, images: Complex[Tensor, "slice y x"]) -> Float[Tensor, " slice"]:
     """Root mean square of (A x - y) over the measured samples, in units of the noise of a complex sample."""
-    misfit = (problem.sense(image) - problem.kspace).abs().square().sum()
-    count = problem.sense.mask.expand(problem.matrix).sum() * len(problem.kspace)
-    return float((misfit / count).sqrt() / (2**0.5 * problem.noise_std))
+    misfit = (problem.sense(images) - problem.kspace).abs().square().sum((-3, -2, -1))
+    count = problem.sense.mask.expand(-1, *problem.matrix).sum((-2, -1)) * problem.kspace.shape[1]
+    return (misfit / count).sqrt() / (2**0.5 * problem.noise_std)
 
 
 def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice y x"]:
     """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE)."""
-    images = [Sense(volume.sens_maps[i], volume.mask[i]).adjoint(k) for i, k in enumerate(volume.kspace)]
-    return torch.stack(images) * volume.scale[:, None, None]
+    return problem_of(volume).adjoint * volume.scale[:, None, None]

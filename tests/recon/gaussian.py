@@ -30,15 +30,17 @@ def gaussian_case(accel: float) -> GaussianCase:
     maps = random_complex((COILS, SIZE, SIZE), 2, torch.complex64)
     maps /= maps.abs().square().sum(0).sqrt()
     mask = line_mask("random", accel, ACS, torch.ones(SIZE, dtype=torch.bool), generator)[None]
-    sense = Sense(maps, mask)
-    truth = 2**0.5 * SPREAD * random_complex((SIZE, SIZE), 3, torch.complex64)
-    kspace = sense.keep(sense(truth) + 2**0.5 * NOISE * random_complex(maps.shape, 4, torch.complex64))
-    basis = torch.eye(SIZE**2, dtype=torch.complex64).reshape(-1, SIZE, SIZE)
-    normal = torch.stack([sense.normal(e).flatten() for e in basis], 1).to(torch.complex128)
+    sense = Sense(maps[None], mask[None])
+    truth = 2**0.5 * SPREAD * random_complex((1, SIZE, SIZE), 3, torch.complex64)
+    kspace = sense.keep(sense(truth) + 2**0.5 * NOISE * random_complex(sense.maps.shape, 4, torch.complex64))
+    basis = torch.eye(SIZE**2, dtype=torch.complex64).reshape(-1, 1, SIZE, SIZE)
+    normal = sense.normal(basis).flatten(1).T.to(torch.complex128)
     precision = normal / NOISE**2 + torch.eye(SIZE**2) / SPREAD**2
     covariance = torch.linalg.inv(precision)
     mean = covariance @ sense.adjoint(kspace).flatten().to(torch.complex128) / NOISE**2
     std = (2 * covariance.diagonal().real).sqrt()
     return GaussianCase(
-        Problem(kspace, sense, NOISE), mean.reshape(SIZE, SIZE).to(torch.complex64), std.reshape(SIZE, SIZE).float()
+        Problem(kspace, sense, torch.tensor([NOISE])),
+        mean.reshape(1, SIZE, SIZE).to(torch.complex64),
+        std.reshape(1, SIZE, SIZE).float(),
     )

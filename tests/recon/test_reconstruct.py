@@ -50,13 +50,38 @@ def test_every_method_answers_in_the_units_of_the_file(method, undersampled, sca
     assert (found.mean.abs() - whole.abs()).norm() < 0.6 * whole.abs().norm()
 
 
-def test_slices_do_not_depend_on_their_neighbours(undersampled):
-    prior = untrained("image")
-    two, one = first_slices(undersampled, 2), first_slices(undersampled, 1)
-    both = reconstruct(two, "dds", prior, 2, seed=3)
-    assert torch.equal(reconstruct(one, "dds", prior, 2, seed=3).samples, both.samples[:1])
-    assert not torch.equal(both.samples[:, 0], both.samples[:, 1])
-    assert not torch.equal(reconstruct(one, "dds", prior, 2, seed=4).samples, both.samples[:1])
+@pytest.mark.parametrize("kind", ["image", "masked"])
+def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
+    """Three slices at once, one at a time, the second alone: the same random numbers, and the same images to rounding."""
+    prior = untrained(kind)
+    three = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, seed=3)
+    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, seed=3, batch=2)
+    two = reconstruct(first_slices(undersampled, 2), "dds", prior, 2, seed=3)
+    brightest = three.samples.abs().max()
+    assert (single.samples - three.samples).abs().max() < 1e-4 * brightest
+    assert (two.samples - three.samples[:2]).abs().max() < 1e-4 * brightest
+    torch.testing.assert_close(single.measured_residual, three.measured_residual, rtol=1e-3, atol=0)
+    if kind == "image":  # whose samples spread
+        assert (three.samples[:, 0] - three.samples[:, 1]).abs().max() > 0.01 * brightest
+        other = reconstruct(first_slices(undersampled, 1), "dds", prior, 2, seed=4)
+        assert (other.samples - three.samples[:1]).abs().max() > 0.01 * brightest
+
+
+def test_the_batch_is_bounded(undersampled, monkeypatch):
+    """Never more than ``batch`` images at once, but at least one slice; all slices come back, in order."""
+    seen = []
+
+    def record(problem, prior, samples, generators, callback):
+        seen.append(len(problem.kspace))
+        callback()
+        return problem.adjoint.expand(samples, -1, -1, -1)
+
+    monkeypatch.setitem(METHODS, "zero-filled", replace(METHODS["zero-filled"], solve=record))
+    for batch, sizes in {8: [2, 2], 7: [1] * 4, 1: [1] * 4, 100: [4]}.items():
+        seen.clear()
+        found = reconstruct(undersampled, "zero-filled", None, 4, seed=0, batch=batch)
+        assert seen == sizes
+        torch.testing.assert_close(found.mean, reference_image(undersampled))
 
 
 def test_another_resolution_and_back(undersampled):
