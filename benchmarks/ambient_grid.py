@@ -24,10 +24,12 @@ from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
+from mri_ambient.cli import e_step_of
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.processes import Spread
-from mri_ambient.training.run import RunConfig, run
+from mri_ambient.training.run import run
+from mri_ambient.training.run_config import RunConfig
 from recon.classical import cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
@@ -137,14 +139,16 @@ def main() -> None:
     for accel in ACCELS:
         problems = test_problems(out, accel)
         for name, solve in (("cg-sense", cg_sense), ("l1-wavelet", l1_wavelet)):
-            errors = [nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems]
+            errors = [
+                nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems
+            ]
             rows.append({"R": accel, "run": name, "one step": sum(errors) / len(errors)})
         for loss, denoiser in GRID:
             name = f"{loss}-{denoiser}-r{accel:g}"
             if chosen.only and name not in chosen.only:
                 continue
             settings = config(out, loss, denoiser, accel, chosen.images, chosen.matrix)
-            run(settings, out / "runs" / name, resume=True)
+            run(settings, out / "runs" / name, True, e_step_of(settings))
             rows.append({"R": accel, "run": name} | evaluate(load_prior(out / "runs" / name), problems))
             write(out / "results.csv", rows)
 

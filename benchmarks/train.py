@@ -2,11 +2,12 @@
 
     python benchmarks/train.py [--matrices 64 128 256 --steps 5 --files 4 64]
 
-Simulated scans (8 coils, seed 0), R=4, `weighted`, the default networks, batches of 16. `ours` is the loop's step. `plain` is
-the same network and loss in contiguous float32, its A^H A composed of A and A^H and left to autograd. They take turns, on all
-cores; the medians are compared. "physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients, maps, loss.
-"reading" is how long a batch takes to read and draw (in the loop a thread does that beside the step). A strip is 32 rows of a
-slice, what the loop is given by default. Last, the memory of a training on a 320x320, 8-coil set against the number of files.
+Simulated scans (8 coils, seed 0), R=4, `weighted`, the default networks, batches of 16. `ours` is the loop's step. `plain`
+is the same network and loss in contiguous float32, its A^H A composed of A and A^H and left to autograd. They take turns, on
+all cores; the medians are compared. "physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients,
+maps, loss. "reading" is how long a batch takes to read and draw (in the loop a thread does that beside the step). A strip is
+32 rows of a slice, what the loop is given by default. Last, the memory of a training on a 320x320, 8-coil set against the
+number of files.
 """
 
 import argparse

@@ -76,8 +76,8 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             unseen = unseen_signal(only_acs(kspace[index], acs), maps[index])
             if unseen > LARGEST_UNSEEN:
                 raise UserError(
-                    f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, or "
-                    "estimate maps with --maps espirit"
+                    f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, "
+                    "or estimate maps with --maps espirit"
                 )
         else:
             maps[index] = ESTIMATORS[source](kspace[index], acs)

@@ -1,13 +1,18 @@
 """The ``mri-ambient`` command: composes the stages. Everything heavy is imported inside a command, so --help is instant."""
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
+
+if TYPE_CHECKING:
+    from mri_ambient.training.laps import EStep
+    from mri_ambient.training.run_config import RunConfig
 
 app = typer.Typer(
     name="mri-ambient",
@@ -160,11 +165,12 @@ def train(
     accel: Annotated[str | None, typer.Option("--accel", help="R, or several: 2,4,6,8 (default: 4).")] = None,
     mask: Annotated[str | None, typer.Option("--mask", help="random (default), equispaced or gaussian.")] = None,
     loss: Annotated[
-        str | None, typer.Option("--loss", help="weighted (default), noise-aware, published or supervised.")
+        str | None,
+        typer.Option("--loss", help="weighted (default), noise-aware, published, supervised or l1-edm (a control)."),
     ] = None,
     denoiser: Annotated[str | None, typer.Option("--denoiser", help="unrolled (default) or unet.")] = None,
     laps: Annotated[
-        int | None, typer.Option("--laps", min=0, help="Laps of whole-image priors after the ambient one (default: 1).")
+        int | None, typer.Option("--laps", min=0, help="At most so many laps of whole-image priors (default: 1).")
     ] = None,
     images: Annotated[
         int | None,
@@ -175,25 +181,29 @@ def train(
         Path | None, typer.Option("--config", help="All settings in YAML, as in a run's run.json; options override it.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/LOSS-DENOISER-rR).")] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="Start from this prior's weights.")] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", help="Start the stage of its kind from this prior's weights.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
     options = {"mask": mask, "loss": loss, "denoiser": denoiser, "laps": laps, "images": images, "seed": seed}
-    options |= {"data": data, "accel": None if accel is None else parse_accels(accel)}
+    options |= {"data": data, "init": init, "accel": None if accel is None else parse_accels(accel)}
     given = {name: value for name, value in options.items() if value is not None}
     for name, choices in TRAIN_CHOICES.items():
         if name in given:
             check_choice(f"--{name}", given[name], choices)
 
-    from mri_ambient.console import stderr
-    from mri_ambient.priors.card import load_prior
-    from mri_ambient.training.run import default_config, override, read_config, run
+    from mri_ambient.console import stderr, stdout
+    from mri_ambient.training.report import read_rows, table
+    from mri_ambient.training.run import run
+    from mri_ambient.training.run_config import default_config, override, read_config
 
     chosen = override(read_config(config), given) if config else default_config(**given)
-    stage = chosen.ambient
-    name = f"{stage.loss}-{stage.architecture.denoiser}-r{'_'.join(f'{a:g}' for a in stage.accel)}"
-    prior = run(chosen, out or Path("runs") / name, resume, load_prior(init) if init else None)
+    folder = out or Path("runs") / chosen.name
+    prior = run(chosen, folder, resume, e_step_of(chosen))
+    if rows := read_rows(folder):
+        stdout.print(table(rows, prior.path.name))
     stderr.print(f"prior ({prior.card.kind}) in {prior.path}")
 
 
@@ -263,11 +273,23 @@ LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
 TRAIN_CHOICES = {
     "mask": LINE_KINDS,
-    "loss": ("weighted", "noise-aware", "published", "supervised"),
+    "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),
     "denoiser": ("unrolled", "unet"),
 }
 BUNDLED_PRIOR = Path(__file__).parent / "priors" / "bundled"
 DEMO_SLICES = 3
+
+
+def e_step_of(config: "RunConfig") -> "EStep":
+    """How a run reconstructs its training scans: reconstruction, with the run's settings."""
+    from recon.e_step import e_step
+    from recon.samplers.dds import DdsSettings
+
+    sampler = DdsSettings(steps=config.e_step.steps, sigma_max=config.e_step.sigma_max)
+    start = config.l1_wavelet
+    if start is None:
+        return partial(e_step, sampler=sampler)
+    return partial(e_step, sampler=sampler, regularisation=start.regularisation, iterations=start.iterations)
 
 
 def run_methods(

@@ -29,5 +29,6 @@ def denoiser_for(prior: Prior, problem: Problem) -> Denoise:
 
 
 def repeated(sense: Sense, count: int) -> Sense:
-    """The operators of all slices, one after another, ``count`` times: that of images [k, slice, y, x] with k and slice as one axis."""
+    """The operators of all slices, one after another, ``count`` times: that of images [k, slice, y, x] with k and slice as one
+    axis."""
     return Sense(sense.maps.repeat(count, 1, 1, 1), sense.mask.repeat(count, 1, 1))

@@ -52,7 +52,9 @@ class Problem:
 
 def problem_of(volume: PreparedVolume, slices: slice = slice(None)) -> Problem:
     """Some slices of a prepared volume."""
-    return Problem(volume.kspace[slices], Sense(volume.sens_maps[slices], volume.mask[slices]), volume.noise_std[slices])
+    return Problem(
+        volume.kspace[slices], Sense(volume.sens_maps[slices], volume.mask[slices]), volume.noise_std[slices]
+    )
 
 
 SMALLEST_NOISE = 1e-3  # of the image's brightness: below it, the maps' own errors dominate

@@ -1,5 +1,6 @@
 """Which prior to use: the one asked for, else the newest run's, else the bundled one."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,22 +9,40 @@ from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
 
 BUNDLED = Path(__file__).parent / "bundled"
 RUNS = Path("runs")
+BEST = "best.json"  # of a run's folder: {"prior": the folder below it whose prior was best on held-out subjects, ...}
 
 
 def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS) -> Prior:
-    """A prior of one of ``kinds``, the first kind by preference.
+    """A prior of one of ``kinds``, the first kind by preference; of a run's laps the best, else the last.
 
     path: a prior's folder, or a run's folder with priors below it. Raises UserError if none there fits.
     """
     folder = path or newest_run(runs) or BUNDLED
-    cards = [card.parent for card in sorted(folder.rglob(CARD), reverse=True)]  # the last lap first
+    cards = sorted((card.parent for card in folder.rglob(CARD)), key=last_lap_first)
     if not cards:
         raise UserError(f"{folder}: holds no {CARD}; give a prior's folder, made with `mri-ambient train`")
     for kind in kinds:
-        for candidate in cards:
+        for candidate in best_of(folder) + cards:
             if read_card(candidate).kind == kind:
                 return load_prior(candidate)
     raise UserError(f"{folder}: holds no prior of kind {' or '.join(kinds)}; choose another --method or --prior")
+
+
+def best_of(run: Path) -> list[Path]:
+    """The folder that the run's BEST names, if it has chosen."""
+    path = run / BEST
+    if not path.exists():
+        return []
+    try:
+        return [run / str(json.loads(path.read_text())["prior"])]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: does not name a prior; delete it, and the last lap's is used") from error
+
+
+def last_lap_first(folder: Path) -> tuple[int, str]:
+    """Sorts lap10 before lap9, and those that are no laps last."""
+    number = folder.name.removeprefix("lap")
+    return -int(number) if number.isdecimal() else 0, str(folder)
 
 
 def newest_run(runs: Path) -> Path | None:

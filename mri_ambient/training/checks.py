@@ -17,8 +17,8 @@ def check_noise_levels(data: MeasuredSlices) -> None:
     for path, sampling in data.samplings.items():
         if not (sampling.noise_std.isfinite() & (sampling.noise_std > 0)).all():
             raise UserError(
-                f"{path}: states no noise level, which --loss noise-aware needs; prepare it from a scan with noise samples or a "
-                "readout that ends in air, or train with --loss weighted"
+                f"{path}: states no noise level, which --loss noise-aware needs; prepare it from a scan with noise samples or "
+                "a readout that ends in air, or train with --loss weighted"
             )
 
 
@@ -33,8 +33,8 @@ def check_measured_lines(data: MeasuredSlices) -> None:
         impossible = (mask & (q <= 0)).nonzero().flatten().tolist()
         if impossible:
             raise UserError(
-                f"{path}: slice {index} has line {impossible[0]}, which a mask of kind {data.kind} with its other lines can't have "
-                "(q = 0); train with the --mask kind it was drawn by, or with --mask random"
+                f"{path}: slice {index} has line {impossible[0]}, which a mask of kind {data.kind} with its other lines can't "
+                "have (q = 0); train with the --mask kind it was drawn by, or with --mask random"
             )
 
 

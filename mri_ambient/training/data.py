@@ -157,7 +157,10 @@ def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
 
 
 class WholeImages:
-    """Complex images, each seen whole: what an ordinary (`image`) prior is trained on."""
+    """Complex images [draw, slice, y, x], each seen whole: what an ordinary (`image`) prior is trained on.
+
+    A slice is seen as one of its draws, at random each time.
+    """
 
     def __init__(self, folder: Path):
         self.paths = sorted(folder.glob("*.h5"))
@@ -167,13 +170,14 @@ class WholeImages:
         for path in self.paths:
             with h5py.File(path) as file:
                 images = torch.from_numpy(np.asarray(dataset(file, "image")[:]))
-            self.groups[tuple(images.shape[1:])] += list(images)
+            self.groups[tuple(images.shape[2:])] += images.unbind(1)
 
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
     def batch(self, size: int, generator: Generator) -> Batch:
-        images = torch.stack(pick(list(self.groups.values()), size, generator))
+        drawn = pick(list(self.groups.values()), size, generator)
+        images = torch.stack([d[int(torch.randint(len(d), (1,), generator=generator))] for d in drawn])
         sense = whole_image(images)
         mask = sense.mask.expand(size, 1, -1)
         silent = torch.zeros(size)

@@ -1,132 +1,141 @@
 """A whole run: an ambient (`masked`) prior from the measured lines, then laps of `image` priors on reconstructions.
 
-runs/NAME/            prior.json, prior.safetensors, checkpoint, run.json, tensorboard/
+runs/NAME/            run.json, laps.csv, best.json; of the ambient stage prior.json, prior.safetensors, checkpoint, tensorboard
 runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import h5py
-import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from mri_ambient.console import stderr, track
+from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
-from mri_ambient.priors.card import Card, Prior, first_problem, load_prior, save_prior
+from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
+from mri_ambient.priors.find import BEST
 from mri_ambient.store import read_provenance, read_volume
+from mri_ambient.training.checks import check_measured_lines, check_noise_levels, identifiability
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack, volumes_in
+from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, volumes_in
 from mri_ambient.training.kspace_task import KspaceTask
+from mri_ambient.training.laps import EStep, best_lap, improved, in_parts, iterate, reconstruct_training_scans
 from mri_ambient.training.loop import steps_done, train
+from mri_ambient.training.memory import out_of_memory_is_a_user_error
 from mri_ambient.training.ranks import current_ranks
-from mri_ambient.training.validation import held_out_error, held_out_lines
+from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
+from mri_ambient.training.run_config import RunConfig
+from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
+from mri_ambient.training.warm_start import warm_starts
 
-RUN = "run.json"
-E_STEP_BATCH = 16
-PASSES = 20
-
-
-class RunConfig(BaseModel):
-    """The ambient stage, and the settings of each lap's stage. hold_out: the share of the subjects that validate."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    data: Path
-    hold_out: float = Field(default=0.05, ge=0, lt=1)
-    ambient: TrainConfig
-    laps: tuple[TrainConfig, ...] = ()
+RUN, AMBIENT = "run.json", "ambient"
+Judge = Callable[[Prior, str], Row]
 
 
-def default_config(
-    data: Path = Path("prepared"),
-    accel: tuple[float, ...] = (4.0,),
-    mask: str = "random",
-    loss: str = "weighted",
-    denoiser: str = "unrolled",
-    laps: int = 1,
-    images: int | None = None,
-    seed: int = 0,
-) -> RunConfig:
-    """The stages that `mri-ambient train` runs: each sees ``images`` (None: 20 passes over the data); laps train a `unet`
-    on whole images."""
-    count = images or PASSES * len(MeasuredSlices(data, accel, mask))
-    shared = {"images": count, "seed": seed}
-    ambient = {"accel": accel, "mask": mask, "loss": loss, "architecture": {"denoiser": denoiser}, **shared}
-    return RunConfig.model_validate(
-        {"data": data.resolve(), "ambient": ambient, "laps": (lap_settings(count, seed),) * laps}
-    )
+def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
+    """Train every stage; a stage that is finished is not repeated. Returns the best lap's prior, without laps the ambient one.
 
-
-def lap_settings(images: int, seed: int) -> dict[str, Any]:
-    architecture = {"denoiser": "unet", "widths": (48, 96, 128)}
-    shared = {"images": images, "seed": seed}
-    return {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
-
-
-def read_config(path: Path) -> RunConfig:
-    """From YAML (JSON is YAML too: another run's run.json serves). Raises UserError naming the first wrong setting."""
-    try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); give a run's settings in YAML") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
-    except ValidationError as error:
-        problem = first_problem(error)
-        raise UserError(f"{path}: {problem}; correct it, `run.json` of a run shows all settings") from error
-
-
-def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:
-    """The run with some settings changed: data; accel, mask, loss and denoiser of the ambient stage; images and seed of
-    every stage; laps, how many (more of them are like the last)."""
-    made = config.model_dump()
-    if "data" in given:
-        made["data"] = given["data"].resolve()
-    for key in ("accel", "mask", "loss"):
-        if key in given:
-            made["ambient"][key] = given[key]
-    if "denoiser" in given:
-        made["ambient"]["architecture"]["denoiser"] = given["denoiser"]
-    if "laps" in given:
-        last = made["laps"][-1:] or [lap_settings(config.ambient.images, config.ambient.seed)]
-        made["laps"] = (list(made["laps"]) + list(last) * given["laps"])[: given["laps"]]
-    for stage in (made["ambient"], *made["laps"]):
-        stage |= {key: given[key] for key in ("images", "seed") if key in given}
-    return RunConfig.model_validate(made)
-
-
-def run(config: RunConfig, folder: Path, resume: bool, init: Prior | None = None) -> Prior:
-    """Train every stage; a stage that is finished is not repeated. Returns the last stage's prior.
-
-    The ambient stage is validated on held-out subjects' measured lines, and the best of its checkpoints is kept. Raises
-    UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than ``config``.
+    Held-out subjects' measured lines choose among the checkpoints of the ambient stage and among the laps, which end when
+    they no longer improve. Raises UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than
+    ``config``, or if no stage can start from ``config.init``.
     """
     ranks = current_ranks()
+    ambient_init, lap_init = warm_starts(config)
     if ranks.first:
         claim(folder, config, resume)
     ranks.wait()
     check_masks(config)
-    accels, kind = dataset_accels(config.ambient), config.ambient.mask
+    start, e_step = config.start, in_parts(e_step, config.e_step.batch)
     training, held_out = split(config.data, config.hold_out)
-    data = MeasuredSlices(config.data, accels, kind, training)
-    validate = validation(MeasuredSlices(config.data, accels, kind, held_out), config.ambient) if held_out else None
-    prior = _stage(config.data, config.ambient, folder, "masked", data, init, "ambient", validate)
-    for number, lap in enumerate(config.laps, 1):
-        lap_folder = folder / f"lap{number}"
-        if ranks.first:
-            reconstruct_training_scans(prior, data, lap_folder / "images")
-        ranks.wait()
-        warm = prior if prior.card.architecture == lap.architecture else None
-        images = WholeImages(lap_folder / "images")
-        prior = _stage(config.data, lap, lap_folder, "image", images, warm, f"lap {number}")
-    return prior
+    data = MeasuredSlices(config.data, dataset_accels(config), start.mask, training)
+    check_data(config, data)
+    held, report = [], None
+    if held_out:
+        unseen = MeasuredSlices(config.data, start.accel, start.mask, held_out)
+        held = held_out_lines(unseen, config.stages[0].seed)
+        report = partial(judge, e_step=e_step, held=held, complete=complete_slices(unseen))
+    prior = None
+    if config.ambient is not None:
+        validate = validation(config.ambient, held)
+        prior = _stage(config.data, config.ambient, folder, "masked", lambda: data, ambient_init, AMBIENT, validate)
+        held_out_mean(prior, folder, AMBIENT, report)
+    errors = iterate(
+        prior,
+        len(config.laps),
+        partial(_reconstruct, config=config, folder=folder, data=data, e_step=e_step),
+        partial(_train_lap, config=config, folder=folder, init=lap_init),
+        lambda prior, lap: held_out_mean(prior, folder, lap_name(lap), report),
+        config.tolerance,
+    )
+    if not errors:
+        return load_prior(folder)
+    if ranks.first:
+        choose(folder, errors, config)
+    ranks.wait()
+    return load_prior(folder / lap_name(best_lap(errors)))
+
+
+def lap_name(lap: int) -> str:
+    return f"lap{lap}"
+
+
+def _reconstruct(
+    prior: Prior | None, lap: int, config: RunConfig, folder: Path, data: MeasuredSlices, e_step: EStep
+) -> Path:
+    """The E-step; returns the folder of its images. Not repeated once a lap is trained, so that they may be deleted then."""
+    images = folder / lap_name(lap) / "images"
+    if steps_done(images.parent) < config.laps[lap - 1].steps:
+        reconstruct_training_scans(e_step, prior, data, images, lap, config.e_step)
+    return images
+
+
+def _train_lap(
+    images: Path, prior: Prior | None, lap: int, config: RunConfig, folder: Path, init: Prior | None
+) -> Prior:
+    """The M-step, from the weights of ``init`` in the first lap, else of the last stage's prior if it has this architecture."""
+    settings = config.laps[lap - 1]
+    warm = init if lap == 1 and init else prior
+    if warm is not None and warm.card.architecture != settings.architecture:
+        warm = None
+    return _stage(
+        config.data, settings, folder / lap_name(lap), "image", partial(WholeImages, images), warm, lap_name(lap)
+    )
+
+
+def held_out_mean(prior: Prior, folder: Path, stage: str, report: Judge | None) -> float | None:
+    """The K-mean's error on hidden lines, from ``folder``'s laps.csv, which is added to if need be; None if nothing is held
+    out."""
+    ranks = current_ranks()
+    if report is None:
+        return None
+    rows = read_rows(folder)
+    if ranks.first and stage not in [row.stage for row in rows]:
+        write_rows(folder, [*rows, report(prior, stage)])
+    ranks.wait()
+    return next(row.held_out_mean for row in read_rows(folder) if row.stage == stage)
+
+
+def choose(folder: Path, errors: Sequence[float | None], config: RunConfig) -> None:
+    """Write which lap's prior is the run's, and say so if it is not simply the last of those asked for."""
+    best, lap = best_lap(errors), len(errors)
+    why = (
+        "the last lap; nothing was held out"
+        if errors[-1] is None
+        else "least error on held-out subjects' measured lines"
+    )
+    about = {"prior": lap_name(best), "why": why, "held_out_mean": errors, "tolerance": config.tolerance}
+    with atomic_write(folder / BEST) as temporary:
+        temporary.write_text(json.dumps(about, indent=2) + "\n")
+    if not improved(errors, config.tolerance):
+        stderr.print(
+            f"lap {lap} did not improve the held-out error by more than {config.tolerance:.1%}: the laps end, and lap {best} "
+            "made the run's prior"
+        )
 
 
 def check_masks(config: RunConfig) -> None:
@@ -136,22 +145,34 @@ def check_masks(config: RunConfig) -> None:
         made = read_provenance(path)["settings"]
         if made["accel"] is None:
             continue
-        if made["mask"] != config.ambient.mask or made["accel"] not in config.ambient.accel:
+        if made["mask"] != config.start.mask or made["accel"] not in config.start.accel:
             raise UserError(
                 f"{path}: was undersampled by `prep --accel {made['accel']:g} --mask {made['mask']}`; train with these two"
             )
 
 
-def validation(data: MeasuredSlices, config: TrainConfig) -> Callable[[Denoiser], float] | None:
+def check_data(config: RunConfig, data: MeasuredSlices) -> None:
+    """Raises UserError if the rule can't learn from these slices; says what they can't teach."""
+    if config.ambient is None or config.ambient.loss == "supervised":
+        return
+    check_measured_lines(data)
+    if config.ambient.loss == "noise-aware":
+        check_noise_levels(data)
+    if current_ranks().first:
+        for reason in identifiability(data):
+            stderr.print(f"[yellow]note:[/] {reason}")
+
+
+def validation(config: TrainConfig, held: Sequence[HeldOut]) -> Callable[[Denoiser], float] | None:
     """The held-out error of the ambient stage; None where lines are hidden only afterwards (`supervised`)."""
-    if config.loss == "supervised":
+    if config.loss == "supervised" or not held:
         return None
-    return partial(held_out_error, batches=held_out_lines(data, config.seed))
+    return partial(held_out_error, batches=held)
 
 
-def dataset_accels(config: TrainConfig) -> tuple[float, ...]:
+def dataset_accels(config: RunConfig) -> tuple[float, ...]:
     """A supervised run reads everything and hides lines afterwards; the others never read what M lacks."""
-    return (1.0,) if config.loss == "supervised" else config.accel
+    return (1.0,) if config.ambient and config.ambient.loss == "supervised" else config.start.accel
 
 
 def claim(folder: Path, config: RunConfig, resume: bool) -> None:
@@ -172,60 +193,44 @@ def claim(folder: Path, config: RunConfig, resume: bool) -> None:
             temporary.write_text(config.model_dump_json(indent=2) + "\n")
 
 
-def reconstruct_training_scans(prior: Prior, data: MeasuredSlices, out: Path) -> None:
-    """The E-step of a lap: each training slice from its own measured lines, E[x | y, M], by one call of the denoiser.
-
-    A finished file is not repeated."""
-    writable_folder(out)
-    for path in track(data.paths, "reconstructing the training scans", len(data.paths)):
-        target = out / path.name
-        if target.exists():
-            continue
-        levels = read_volume(path).noise_std
-        batches = torch.arange(len(levels)).split(E_STEP_BATCH)
-        images = [_denoised(prior, data, path, indices, levels) for indices in batches]
-        with atomic_write(target) as temporary, h5py.File(temporary, "w") as file:
-            file["image"] = np.concatenate(images)
-
-
-@torch.no_grad()
-def _denoised(
-    prior: Prior, data: MeasuredSlices, path: Path, indices: torch.Tensor, levels: torch.Tensor
-) -> np.ndarray:
-    batch = stack([data.slice(path, i) for i in indices.tolist()])
-    return prior.denoiser.from_measurements(batch.kspace, batch.maps, batch.mask, levels[indices]).numpy()
-
-
 def _stage(
     source: Path,
     config: TrainConfig,
     folder: Path,
     kind: Literal["masked", "image"],
-    data: Slices,
+    read: Callable[[], Slices],
     init: Prior | None,
     description: str,
     validate: Callable[[Denoiser], float] | None = None,
 ) -> Prior:
-    example = data.batch(1, torch.Generator().manual_seed(0))
-    matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
-    pixel, described = describe(source)
-
-    def save(denoiser: Denoiser, seen: int) -> None:
-        card = Card(
-            kind=kind,
-            architecture=config.architecture,
-            matrix=matrix,
-            pixel_mm=pixel,
-            images_seen=seen,
-            training=config.model_dump(mode="json"),
-            data=f"{len(data)} slices; {described}",
-        )
-        save_prior(folder, denoiser, card)
-
+    """Train one prior, unless that is done; ``read`` gives what it learns from."""
     if steps_done(folder) >= config.steps:
         stderr.print(f"{description}: finished already")
-    else:
-        train(KspaceTask(data, config), config, folder, save, init.denoiser if init else None, description, validate)
+        return load_prior(folder)
+    remedy = (
+        f"raise `accumulate` (now {config.accumulate}), or lower `batch` ({config.batch}), `strip` ({config.strip}) or "
+        f"`widths` ({', '.join(map(str, config.architecture.widths))}) of that stage, with --config"
+    )
+    with out_of_memory_is_a_user_error(f"{description}, training", remedy):
+        data = read()
+        example = data.batch(1, torch.Generator().manual_seed(0))
+        matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
+        pixel, described = describe(source)
+
+        def save(denoiser: Denoiser, seen: int) -> None:
+            card = Card(
+                kind=kind,
+                architecture=config.architecture,
+                matrix=matrix,
+                pixel_mm=pixel,
+                images_seen=seen,
+                training=config.model_dump(mode="json"),
+                data=f"{len(data)} slices; {described}",
+            )
+            save_prior(folder, denoiser, card)
+
+        task = KspaceTask(data, config)
+        train(task, config, folder, save, init.denoiser if init else None, description, validate)
     return load_prior(folder)
 
 

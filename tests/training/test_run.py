@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mri_ambient.cli import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Architecture, Denoiser
@@ -20,7 +21,9 @@ from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import learning_rate, train
-from mri_ambient.training.run import RUN, RunConfig, default_config, override, read_config, run
+from mri_ambient.training.run import RUN
+from mri_ambient.training.run import run as run_with
+from mri_ambient.training.run_config import RunConfig, default_config, override, read_config
 from mri_ambient.training.validation import held_out_error, held_out_lines
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}
@@ -33,6 +36,10 @@ def config(data, **changes) -> RunConfig:
     architecture = Architecture(denoiser="unet", widths=(8, 8))
     lap = TrainConfig(accel=(1.0,), loss="supervised", architecture=architecture, strip=16, **TINY)
     return RunConfig(data=data, ambient=ambient, laps=(lap,))
+
+
+def run(config: RunConfig, folder: Path, resume: bool):
+    return run_with(config, folder, resume, e_step_of(config))
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -105,8 +112,9 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "import sys, torch; torch.set_num_threads(2)\n"
-        "from pathlib import Path; from mri_ambient.training.run import RunConfig, run\n"
-        "run(RunConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]), resume=False)"
+        "from pathlib import Path; from mri_ambient.cli import e_step_of\n"
+        "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
+        "run(made, Path(sys.argv[2]), False, e_step_of(made))"
     )
     arguments = [sys.executable, "-c", code, config(prepared).model_dump_json(), str(folder)]
     child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
@@ -231,8 +239,9 @@ def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
 
 DISTRIBUTED = (
     "import sys, torch; torch.set_num_threads(1)\n"
-    "from pathlib import Path; from mri_ambient.training.run import RunConfig, run\n"
-    "run(RunConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]), resume=False)"
+    "from pathlib import Path; from mri_ambient.cli import e_step_of\n"
+    "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
+    "run(made, Path(sys.argv[2]), False, e_step_of(made))"
 )
 
 

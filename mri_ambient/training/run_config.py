@@ -1,0 +1,169 @@
+"""The settings of a whole run: where it starts, its laps, and what the options of ``mri-ambient train`` make of them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mri_ambient.errors import UserError
+from mri_ambient.priors.card import first_problem
+from mri_ambient.training.config import TrainConfig
+from mri_ambient.training.data import MeasuredSlices
+
+PASSES = 20
+L1_EDM = "l1-edm"
+
+
+class L1Wavelet(BaseModel):
+    """A start without learning: the training scans behind ``mask`` at ``accel``, each reconstructed by L1-wavelet.
+
+    An `image` prior trained on these is L1-EDM, the control of Aali et al., 2024.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accel: tuple[float, ...] = (4.0,)
+    mask: Literal["random", "equispaced", "gaussian"] = "random"
+    regularisation: float = Field(default=3e-3, gt=0)
+    iterations: int = Field(default=100, ge=1)
+
+
+class EStepConfig(BaseModel):
+    """How a lap draws from the posterior under the last lap's prior: by `dds` of ``steps`` noise levels from ``sigma_max``
+    down, ``draws`` images of each scan. batch: how many slices are reconstructed at once.
+
+    The first lap has one image of each scan, by one call of the ambient denoiser or by L1-wavelet.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draws: int = Field(default=2, ge=1)
+    steps: int = Field(default=30, ge=2)
+    sigma_max: float = Field(default=2.0, gt=0)
+    batch: int = Field(default=8, ge=1)
+
+
+class RunConfig(BaseModel):
+    """A run starts with an ambient stage or with L1-wavelet images; laps of `image` priors follow, each with its settings.
+
+    hold_out: the share of the subjects that validate. init: a prior whose weights the first stage of its kind starts from.
+    tolerance: laps end with one whose held-out error is not below
+    (1 - tolerance) times the best before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    hold_out: float = Field(default=0.05, ge=0, lt=1)
+    ambient: TrainConfig | None = None
+    l1_wavelet: L1Wavelet | None = None
+    e_step: EStepConfig = EStepConfig()
+    laps: tuple[TrainConfig, ...] = ()
+    init: Path | None = None
+    tolerance: float = Field(default=0.002, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def starts_somewhere(self) -> "RunConfig":
+        if (self.ambient is None) == (self.l1_wavelet is None):
+            raise ValueError("a run has either an `ambient` stage or an `l1_wavelet` start")
+        if self.ambient is None and not self.laps:
+            raise ValueError("a run that starts from `l1_wavelet` images needs a lap, which trains on them")
+        return self
+
+    @property
+    def start(self) -> TrainConfig | L1Wavelet:
+        """What says how the training scans are undersampled."""
+        found = self.ambient or self.l1_wavelet
+        assert found is not None
+        return found
+
+    @property
+    def stages(self) -> tuple[TrainConfig, ...]:
+        """All that is trained, in order."""
+        return ((self.ambient,) if self.ambient else ()) + self.laps
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder."""
+        accels = "_".join(f"{accel:g}" for accel in self.start.accel)
+        if self.ambient is None:
+            return f"{L1_EDM}-r{accels}"
+        return f"{self.ambient.loss}-{self.ambient.architecture.denoiser}-r{accels}"
+
+
+def default_config(
+    data: Path = Path("prepared"),
+    accel: tuple[float, ...] = (4.0,),
+    mask: str = "random",
+    loss: str = "weighted",
+    denoiser: str | None = None,
+    laps: int = 1,
+    images: int | None = None,
+    seed: int = 0,
+    init: Path | None = None,
+) -> RunConfig:
+    """The stages that `mri-ambient train` runs: each sees ``images`` (None: 20 passes over the data); laps train a `unet`
+    on whole images. Raises UserError if two options contradict each other."""
+    count = images or PASSES * len(MeasuredSlices(data, accel, mask))
+    made: dict[str, Any] = {"data": data.resolve(), "init": init and init.resolve()}
+    made["laps"] = (lap_settings(count, seed),) * laps
+    if loss == L1_EDM:
+        refuse_for_l1_edm(denoiser, laps)
+        made["l1_wavelet"] = {"accel": accel, "mask": mask}
+    else:
+        architecture = {"denoiser": denoiser or "unrolled"}
+        made["ambient"] = {"accel": accel, "mask": mask, "loss": loss, "architecture": architecture}
+        made["ambient"] |= {"images": count, "seed": seed}
+    return RunConfig.model_validate(made)
+
+
+def refuse_for_l1_edm(denoiser: str | None, laps: int) -> None:
+    """Raises UserError for what only an ambient stage has."""
+    if denoiser is not None:
+        raise UserError(f"--denoiser {denoiser}: is the ambient stage's, which --loss {L1_EDM} does without; drop one")
+    if laps == 0:
+        raise UserError(f"--laps 0: leaves nothing to train with --loss {L1_EDM}, which is a lap on L1-wavelet images")
+
+
+def lap_settings(images: int, seed: int) -> dict[str, Any]:
+    architecture = {"denoiser": "unet", "widths": (48, 96, 128)}
+    shared = {"images": images, "seed": seed}
+    return {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
+
+
+def read_config(path: Path) -> RunConfig:
+    """From YAML (JSON is YAML too: another run's run.json serves). Raises UserError naming the first wrong setting."""
+    try:
+        return RunConfig.model_validate(yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror}); give a run's settings in YAML") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise UserError(f"{path}: {problem}; correct it, `run.json` of a run shows all settings") from error
+
+
+def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:
+    """The run with some settings changed: data and init; accel and mask; loss and denoiser of the ambient stage; images and
+    seed of every stage; laps, how many (more of them are like the last). Raises UserError if the run has no such stage."""
+    made = config.model_dump()
+    made |= {key: given[key].resolve() for key in ("data", "init") if key in given}
+    if (given.get("loss") == L1_EDM) != (config.ambient is None) and "loss" in given:
+        start = "an ambient stage" if config.ambient else "L1-wavelet images"
+        raise UserError(f"--loss {given['loss']}: the run of --config starts from {start}; drop one of the two options")
+    start = made["ambient"] or made["l1_wavelet"]
+    start |= {key: given[key] for key in ("accel", "mask") if key in given}
+    if config.ambient is None:
+        refuse_for_l1_edm(given.get("denoiser"), given.get("laps", len(config.laps)))
+    else:
+        start |= {"loss": given.get("loss", config.ambient.loss)}
+        start["architecture"] |= {"denoiser": given.get("denoiser", config.ambient.architecture.denoiser)}
+    if "laps" in given:
+        first = config.stages[0]
+        last = made["laps"][-1:] or [lap_settings(first.images, first.seed)]
+        made["laps"] = (list(made["laps"]) + list(last) * given["laps"])[: given["laps"]]
+    for stage in (made["ambient"] or {}, *made["laps"]):
+        stage |= {key: given[key] for key in ("images", "seed") if key in given}
+    return RunConfig.model_validate(made)

@@ -1,0 +1,42 @@
+"""The E-step of a lap: the training scans as they are known under the last stage's prior."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Generator, Tensor
+
+from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.card import Prior
+from recon.classical import l1_wavelet
+from recon.denoising import denoiser_for
+from recon.problem import Problem
+from recon.samplers.dds import DdsSettings, dds
+
+
+@torch.no_grad()
+def e_step(
+    prior: Prior | None,
+    kspace: Complex[Tensor, "slice coil y x"],
+    maps: Complex[Tensor, "slice coil y x"],
+    mask: Bool[Tensor, "slice 1 x"],
+    noise_std: Float[Tensor, " slice"],
+    generators: Sequence[Sequence[Generator]],
+    *,
+    sampler: DdsSettings,
+    regularisation: float = 3e-3,
+    iterations: int = 100,
+) -> Complex[Tensor, "draw slice y x"]:
+    """Each slice from its own measured lines, 0 where no coil sees. ``generators[draw][slice]``, used by samplers alone.
+
+    Without a prior: the L1-wavelet image. Of a `masked` prior: its one answer E[x | y, M]. Of an `image` prior: posterior
+    samples by `dds`, which knows the noise level. The first two are one draw, however many generators there are.
+    """
+    if prior is not None and prior.card.kind == "masked":
+        return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
+    problem = Problem(kspace, Sense(maps, mask), noise_std)
+    if prior is None:
+        return l1_wavelet(problem, regularisation, iterations)[None]
+    denoise = denoiser_for(prior, problem)
+    draws = [dds(denoise, problem, 1, sampler, streams) for streams in generators]
+    return torch.where(problem.sense.support, torch.cat(draws), 0)
