@@ -1,23 +1,28 @@
 """Which training rule learns best at equal compute? Losses x denoisers, then the controls and laps, at R=4 and R=8.
 
-    python benchmarks/ambient_grid.py mr_slices_256.npz --out grid [--images 80000 --matrix 64 --only NAME ...]
+    python benchmarks/ambient_grid.py mr_slices_256.npz --out grid [--images 80000 --matrix 64 --accels 4 8 --only NAME ...]
 
 The npz is anatomy for ``mri-ambient simulate`` (8 coils, SNR 30, seed 0); a tenth of its patients are kept for the test.
-Every run sees the same number of images of the same scans, each behind one fixed mask, from the same seed. Resumable:
-finished runs are not repeated. Writes grid/results.csv: NRMSE (magnitude, per slice, against the simulated image without
-noise) of the one-step estimate, of one 30-step `dds` sample and of its K=8 mean, and the spread over the error.
+Every stage sees the same number of images of the same scans, each behind one fixed mask, from the same seed. The controls:
+`supervised` (the same network on complete k-space), l1-edm, and the regularisation of classical methods from validation scans.
+Laps start from the ambient run named by --laps-from. Resumable: finished stages are not repeated; --only trains or evaluates
+some. Writes grid/results.csv: NRMSE (magnitude, per slice, against the simulated image without noise) of the one-step
+estimate, of one 30-step `dds` sample and of its K=8 mean, and the spread over the error.
 """
 
 import argparse
 import csv
 import json
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from data_prep.anatomy_files import read_patients
 from data_prep.folder import prepare_folder
@@ -26,19 +31,22 @@ from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.cli import e_step_of
 from mri_ambient.physics.sense import Sense
-from mri_ambient.priors.card import Prior, load_prior
+from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
 from mri_ambient.processes import Spread
-from mri_ambient.training.run import run
-from mri_ambient.training.run_config import RunConfig
+from mri_ambient.training.config import TrainConfig
+from mri_ambient.training.run import RUN, run
+from mri_ambient.training.run_config import EStepConfig, RunConfig
 from recon.classical import cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
-from recon.problem import Problem, problem_of
+from recon.problem import Problem
 from recon.samplers.dds import DdsSettings, dds
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
-ACCELS = (4.0, 8.0)
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
+GRID.append(("supervised", "unrolled"))
+VALIDATION_SLICES = 12
+REGULARISATIONS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
 
 
@@ -59,9 +67,14 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
         elif (out / "silent" / path.name).exists():
             shutil.move(out / "silent" / path.name, out / "truth" / path.name)
             shutil.move(path, out / "test" / path.name)
-    for accel in ACCELS:
-        prepare_folder(out / "train", prepared(out, accel), PrepareSettings(accel=accel, acs=ACS), Spread(2))
     (out / "data.json").write_text(json.dumps({"test patients": sorted(kept), "draws": draws}) + "\n")
+
+
+def prepare_data(out: Path, accels: list[float]) -> None:
+    """The training scans at each acceleration, and complete for the supervised control; what is done is not repeated."""
+    for accel in accels:
+        prepare_folder(out / "train", prepared(out, accel), PrepareSettings(accel=accel, acs=ACS), Spread(2))
+    prepare_folder(out / "train", out / "train_complete", PrepareSettings(acs=ACS), Spread(2))
 
 
 def patient_of(path: Path) -> str:
@@ -73,54 +86,95 @@ def prepared(out: Path, accel: float) -> Path:
     return out / f"prepared_r{accel:g}"
 
 
-def config(out: Path, loss: str, denoiser: str, accel: float, images: int, matrix: int) -> RunConfig:
+def ambient(out: Path, loss: str, denoiser: str, accel: float, images: int) -> RunConfig:
     """Whole slices, for at 64 pixels strips would be short, and all scans; the rest is the default of `mri-ambient train`."""
-    ambient = {
+    stage = common(images) | {
         "accel": (accel,),
         "loss": loss,
         "architecture": {"denoiser": denoiser, "widths": WIDTHS[denoiser]},
-        "images": images,
-        "strip": 0,
-        "save_every": 250,
     }
-    return RunConfig.model_validate({"data": prepared(out, accel).resolve(), "ambient": ambient, "hold_out": 0.0})
+    data = (out / "train_complete" if loss == "supervised" else prepared(out, accel)).resolve()
+    return RunConfig.model_validate({"data": data, "ambient": stage, "hold_out": 0.0})
 
 
-def test_problems(out: Path, accel: float) -> list[tuple[Problem, torch.Tensor]]:
-    """(problem, reference image) of TEST_SLICES slices, one from the middle of each of as many test scans."""
-    paths = sorted((out / "test").glob("*.h5"))
-    step = max(1, len(paths) // TEST_SLICES)
-    found = []
-    for path in paths[::step][:TEST_SLICES]:
-        scan = read_scan(path)
-        volume = prepare(scan, PrepareSettings(accel=accel, acs=ACS))
-        index = len(volume.kspace) // 2
-        silent = read_scan(out / "truth" / path.name)
-        kspace = torch.einsum("vc,cyx->vyx", volume.coil_transform[index], silent.kspace[index])
-        reference = Sense(volume.sens_maps[index], silent.mask).adjoint(kspace)
-        found.append((problem_of(volume, slice(index, index + 1)), reference))
-    return found
+def common(images: int) -> dict[str, Any]:
+    return {"images": images, "strip": 0, "save_every": 250}
+
+
+def lap(images: int) -> dict[str, Any]:
+    architecture = {"denoiser": "unet", "widths": WIDTHS["unet"]}
+    return common(images) | {"accel": (1.0,), "loss": "supervised", "architecture": architecture}
+
+
+def train_laps(out: Path, start: str, accel: float, images: int, laps: int) -> list[Path]:
+    """Laps on top of a finished ambient run, in a folder of their own; returns the laps' folders."""
+    folder = out / "runs" / f"laps-of-{start}"
+    if not folder.exists():
+        shutil.copytree(out / "runs" / start, folder, ignore=shutil.ignore_patterns(RUN, "lap*"))
+    first = RunConfig.model_validate_json((out / "runs" / start / RUN).read_text())
+    stages = tuple(TrainConfig.model_validate(lap(images)) for _ in range(laps))
+    config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, batch=16)})
+    run(config, folder, True, e_step_of(config))
+    return [folder / f"lap{number}" for number in range(1, laps + 1)]
+
+
+def l1_edm(out: Path, accel: float, images: int, regularisation: float) -> RunConfig:
+    start = {"accel": (accel,), "regularisation": regularisation}
+    return RunConfig.model_validate(
+        {"data": prepared(out, accel).resolve(), "l1_wavelet": start, "laps": (lap(images),), "hold_out": 0.0}
+    )
+
+
+@dataclass(frozen=True)
+class Slices:
+    """One slice of each of several scans, and their images without noise."""
+
+    problem: Problem
+    reference: Tensor
+
+
+def middle_slices(folder: Path, truth: Path, accel: float, count: int) -> Slices:
+    """The middle slice of ``count`` scans, evenly spread over those of ``folder`` whose noiseless version is in ``truth``."""
+    paths = [path for path in sorted(folder.glob("*.h5")) if (truth / path.name).exists()]
+    volumes, references = [], []
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        scan, silent = read_scan(path), read_scan(truth / path.name)
+        middle = len(scan.kspace) // 2
+        volume = prepare(replace(scan, kspace=scan.kspace[middle : middle + 1]), PrepareSettings(accel=accel, acs=ACS))
+        kspace = torch.einsum("vc,cyx->vyx", volume.coil_transform[0], silent.kspace[middle])
+        references.append(Sense(volume.sens_maps[0], silent.mask).adjoint(kspace))
+        volumes.append(volume)
+    kspace, maps, mask, levels = (
+        torch.cat([getattr(volume, key) for volume in volumes]) for key in ("kspace", "sens_maps", "mask", "noise_std")
+    )
+    return Slices(Problem(kspace, Sense(maps, mask), levels), torch.stack(references))
+
+
+def mean_nrmse(images: Tensor, slices: Slices) -> float:
+    errors = [nrmse(r.abs().numpy(), i.abs().numpy()) for r, i in zip(slices.reference, images, strict=True)]
+    return sum(errors) / len(errors)
+
+
+def tuned(solve: Callable[..., Tensor], slices: Slices) -> float:
+    """The regularisation of least error on validation slices."""
+    return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.problem, weight), slices))
 
 
 @torch.no_grad()
-def evaluate(prior: Prior, problems: list[tuple[Problem, torch.Tensor]]) -> dict[str, float]:
-    rows = []
-    for number, (problem, reference) in enumerate(problems):
-        truth = reference.abs().numpy()
-        row = {}
-        if prior.card.kind == "masked":
-            sense = problem.sense
-            one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)[0]
-            row["one step"] = nrmse(truth, one.abs().numpy())
-        generator = Generator().manual_seed(number)
-        samples = dds(denoiser_for(prior, problem), problem, SAMPLES, DdsSettings(), [generator])[:, 0]
-        mean = samples.mean(0)
-        spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
-        row["dds one"] = nrmse(truth, samples[0].abs().numpy())
-        row["dds mean"] = nrmse(truth, mean.abs().numpy())
-        row["spread/error"] = float(spread / (mean - reference).abs().square().mean().sqrt())
-        rows.append(row)
-    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
+    problem, row = slices.problem, {}
+    sense = problem.sense
+    if prior.card.kind == "masked":
+        one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
+        row["one step"] = mean_nrmse(one, slices)
+    generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
+    samples = dds(denoiser_for(prior, problem), problem, SAMPLES, DdsSettings(), generators)
+    mean = samples.mean(0)
+    spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
+    row["dds one"] = mean_nrmse(samples[0], slices)
+    row["dds mean"] = mean_nrmse(mean, slices)
+    row["spread/error"] = float(spread / (mean - slices.reference).abs().square().mean().sqrt())
+    return row
 
 
 def main() -> None:
@@ -130,27 +184,59 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=80_000)
     parser.add_argument("--matrix", type=int, default=64)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--only", nargs="*", help="names such as weighted-unrolled-r4")
+    parser.add_argument("--accels", type=float, nargs="+", default=[4.0, 8.0])
+    parser.add_argument("--only", nargs="*", help="names such as weighted-unrolled-r4, laps-r4 or l1-edm-r4")
+    parser.add_argument("--laps", type=int, default=3)
+    parser.add_argument("--laps-from", default="weighted-unrolled", help="the ambient run that laps start from")
+    parser.add_argument("--evaluate-only", action="store_true", help="of the priors that there are")
     chosen = parser.parse_args()
     out = chosen.out
     out.mkdir(parents=True, exist_ok=True)
     make_data(chosen.anatomy, out, chosen.matrix, chosen.draws)
-    rows = []
-    for accel in ACCELS:
-        problems = test_problems(out, accel)
+    if not chosen.evaluate_only:
+        prepare_data(out, chosen.accels)
+    rows: list[dict[str, Any]] = []
+    for accel in chosen.accels:
+        validation = middle_slices(out / "train", out / "silent", accel, VALIDATION_SLICES)
+        test = middle_slices(out / "test", out / "truth", accel, TEST_SLICES)
+        weights = {}
         for name, solve in (("cg-sense", cg_sense), ("l1-wavelet", l1_wavelet)):
-            errors = [
-                nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems
-            ]
-            rows.append({"R": accel, "run": name, "one step": sum(errors) / len(errors)})
+            weights[name] = tuned(solve, validation)
+            error = mean_nrmse(solve(test.problem, weights[name]), test)
+            rows.append({"R": accel, "run": f"{name} ({weights[name]:g})", "one step": error})
+        jobs: dict[str, Callable[[], list[Path]]] = {}
         for loss, denoiser in GRID:
             name = f"{loss}-{denoiser}-r{accel:g}"
+            config = ambient(out, loss, denoiser, accel, chosen.images)
+            jobs[name] = partial(train_run, config, out / "runs" / name)
+        edm = l1_edm(out, accel, chosen.images, weights["l1-wavelet"])
+        jobs[f"l1-edm-r{accel:g}"] = partial(train_run, edm, out / "runs" / f"l1-edm-r{accel:g}")
+        start = f"{chosen.laps_from}-r{accel:g}"
+        jobs[f"laps-r{accel:g}"] = partial(train_laps, out, start, accel, chosen.images, chosen.laps)
+        for name, job in jobs.items():
             if chosen.only and name not in chosen.only:
                 continue
-            settings = config(out, loss, denoiser, accel, chosen.images, chosen.matrix)
-            run(settings, out / "runs" / name, True, e_step_of(settings))
-            rows.append({"R": accel, "run": name} | evaluate(load_prior(out / "runs" / name), problems))
-            write(out / "results.csv", rows)
+            for folder in finished(out, name, start) if chosen.evaluate_only else job():
+                label = name if folder.parent.name == "runs" else f"{name}: {folder.name}"
+                rows.append({"R": accel, "run": label} | evaluate(load_prior(folder), test))
+                write(out / "results.csv", rows)
+
+
+def train_run(config: RunConfig, folder: Path) -> list[Path]:
+    run(config, folder, True, e_step_of(config))
+    return [folder / "lap1" if config.ambient is None else folder]
+
+
+def finished(out: Path, name: str, start: str) -> list[Path]:
+    """The priors of a job that are there, all of their images seen."""
+    folder = out / "runs" / (f"laps-of-{start}" if name.startswith("laps") else name)
+    found = sorted(folder.glob("lap*")) if name.startswith(("laps", "l1-edm")) else [folder]
+    return [path for path in found if (path / CARD).exists() and is_finished(path)]
+
+
+def is_finished(folder: Path) -> bool:
+    card = read_card(folder)
+    return card.images_seen >= card.training["images"]
 
 
 def write(path: Path, rows: list[dict]) -> None:
