@@ -259,6 +259,73 @@ def recon(
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
 
 
+@app.command()
+def audit(
+    prior: PriorPath = None,
+    number: Annotated[int, typer.Option("--number", min=8, help="How many samples to draw.")] = 128,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Noise levels of Heun's method.")] = 32,
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help="A file that `sample` wrote, instead of drawing some.")
+    ] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option("--training", help="Folder of the training images (default: as the prior's run says)."),
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="Folder of prepared volumes of others (default: whom the run held out)."),
+    ] = None,
+    feature: Annotated[
+        str, typer.Option("--feature", help="bandpass or pixel: the space to compare images in.")
+    ] = "bandpass",
+    data: Annotated[Path, typer.Option("--data", help="Prepared volumes whose coils a masked prior sees.")] = Path(
+        "prepared"
+    ),
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("audit"),
+    force: Force = False,
+) -> None:
+    """Does a prior copy its training images? How near its samples come to them, and how near other subjects do."""
+    check_choice("--feature", feature, ("bandpass", "pixel"))
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing
+    from mri_ambient.priors.find import find_prior
+    from mri_ambient.priors.sample_file import read_samples
+    from mri_ambient.priors.sampling import sample_prior
+    from mri_ambient.training import audit_report as report
+    from mri_ambient.training import memorisation
+    from mri_ambient.training.audit_images import held_out_images, training_images
+
+    files = [out / name for name in ("audit.json", "neighbours.csv", "audit.png")]
+    for path in files:
+        refuse_existing(path, force)
+    chosen = find_prior(("image", "masked"), prior)
+    given = None if samples is None else read_samples(samples)
+    matrix = chosen.card.matrix if given is None else (given.shape[-2], given.shape[-1])
+    trained = training_images(chosen, matrix, training)
+    others = held_out_images(chosen, matrix, held_out)
+    drawn = (sample_prior(chosen, number, steps, False, data, seed) if given is None else given).abs()
+    features = memorisation.FEATURES[feature]
+    found = memorisation.audit(drawn, trained.magnitudes, others.magnitudes, features, others.subjects, seed)
+    settings = {"prior_sha256": chosen.card.weights_sha256, "kind": chosen.card.kind, "feature": feature, "seed": seed}
+    settings |= {"steps": steps} if samples is None else {"samples_file": str(samples)}
+    counts = {"training_images": len(trained.places), "held_out_subjects": len(set(others.subjects))}
+    report.write_neighbours(files[1], found, trained.places, others.places)
+    report.draw_audit(
+        files[2],
+        found,
+        drawn,
+        trained.magnitudes,
+        others.magnitudes,
+        f"{chosen.card.kind} prior, {len(trained.places)} training images, {feature} features",
+    )
+    report.write_summary(files[0], found, settings | counts)
+    stdout.print(report.table(found))
+    for note in report.notes(found, counts["held_out_subjects"]):
+        stdout.print(note)
+    stdout.print(f"wrote {files[0]}, {files[1].name} and {files[2].name}: look at the pairs")
+
+
 LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
 TRAIN_CHOICES = {
