@@ -23,6 +23,7 @@ from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, stack, volumes_in
+from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -153,14 +154,14 @@ def dataset_accels(config: TrainConfig) -> tuple[float, ...]:
     return (1.0,) if config.loss == "supervised" else config.accel
 
 
-def claim(folder: Path, config: RunConfig, resume: bool) -> None:
+def claim(folder: Path, config: BaseModel, resume: bool) -> None:
     """Make the run's folder and its run.json, or check that the run there is this one."""
     path = folder / RUN
     if path.exists():
         if not resume:
             raise UserError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
         try:
-            same = RunConfig.model_validate_json(path.read_text()) == config
+            same = type(config).model_validate_json(path.read_text()) == config
         except ValidationError:
             same = False
         if not same:
@@ -224,7 +225,7 @@ def _stage(
     if steps_done(folder) >= config.steps:
         stderr.print(f"{description}: finished already")
     else:
-        train(data, config, folder, save, init.denoiser if init else None, description, validate)
+        train(KspaceTask(data, config), config, folder, save, init.denoiser if init else None, description, validate)
     return load_prior(folder)
 
 

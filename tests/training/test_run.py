@@ -18,6 +18,7 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
+from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import learning_rate, train
 from mri_ambient.training.run import RUN, RunConfig, default_config, override, read_config, run
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -191,10 +192,16 @@ def test_the_best_checkpoint_is_kept_and_remembered_over_a_resume(prepared, tmp_
             raise Stopped from None
 
     with pytest.raises(Stopped):
-        train(data, settings, tmp_path, lambda _, seen: kept.append(seen), validate=validate)
+        train(KspaceTask(data, settings), settings, tmp_path, lambda _, seen: kept.append(seen), validate=validate)
     assert kept == [4, 8]
     later = iter([1.5, 0.5])
-    train(data, settings, tmp_path, lambda _, seen: kept.append(seen), validate=lambda _: next(later))
+    train(
+        KspaceTask(data, settings),
+        settings,
+        tmp_path,
+        lambda _, seen: kept.append(seen),
+        validate=lambda _: next(later),
+    )
     assert kept == [4, 8, 20]
 
 
