@@ -86,7 +86,7 @@ def draw_audit(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3 + 1.7 * PAIRS), dpi=110, layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=(2.6, 1.7 * PAIRS)))
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.6, 1.7 * PAIRS)).flat
     top.suptitle(title, fontsize=9)
     axis = top.subplots()
     sets = {"samples": audit.samples.numpy(), "held out": audit.held_out.numpy()}
@@ -98,7 +98,7 @@ def draw_audit(
         axis.axvline(threshold, color="gray", linestyle=":")
     axis.set(xlabel="S, the similarity to the nearest training image", ylabel="share", xlim=(min(0, edges[0]), 1.01))
     axis.legend(fontsize=8)
-    blocks = np.ravel(bottom.subfigures(1, 2))
+    blocks = bottom.subfigures(1, 2, squeeze=False).flat
     draw_pairs(blocks[0], "nearest samples", samples, training, audit.samples, audit.sample_neighbours)
     draw_pairs(blocks[1], "nearest held-out images", held_out, training, audit.held_out, audit.held_out_neighbours)
     with atomic_write(path) as temporary:
