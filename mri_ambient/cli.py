@@ -331,7 +331,7 @@ def audit(
     """Does a prior copy its training images? How near its samples come to them, and how near other subjects do."""
     check_choice("--feature", feature, ("bandpass", "pixel"))
     from mri_ambient.console import stdout
-    from mri_ambient.files import refuse_existing
+    from mri_ambient.files import refuse_existing, writable_folder
     from mri_ambient.priors.find import find_prior
     from mri_ambient.priors.sample_file import read_samples
     from mri_ambient.priors.sampling import sample_prior
@@ -347,6 +347,7 @@ def audit(
     matrix = chosen.card.matrix if given is None else (given.shape[-2], given.shape[-1])
     trained = training_images(chosen, matrix, training)
     others = held_out_images(chosen, matrix, held_out)
+    writable_folder(out)
     drawn = (sample_prior(chosen, number, steps, False, data, seed) if given is None else given).abs()
     features = memorisation.FEATURES[feature]
     found = memorisation.audit(drawn, trained.magnitudes, others.magnitudes, features, others.subjects, seed)

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from mri_ambient.console import track
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior
-from mri_ambient.store import dataset, is_prepared, read_subject, read_volume
+from mri_ambient.store import dataset, is_prepared, read_layout, read_subject, read_volume
 from mri_ambient.training.data import split, volumes_in
-from mri_ambient.training.run import RUN, read_config
+from mri_ambient.training.run import E_STEP_BATCH, RUN, read_config
 
 LAP_IMAGES = "images"
 
@@ -74,7 +75,10 @@ def run_volumes(prior: Prior, option: str) -> list[Path]:
 
 def read_images(paths: Sequence[Path], matrix: tuple[int, int], prior: Prior, option: str) -> ImageSet:
     """All images of ``matrix``; those of other sizes have nothing to be compared with."""
-    found = [(*image, whose(path)) for path in paths for image in images_of(path, prior, option)]
+    what = f"reading {'training' if option == '--training' else 'held-out'} images"
+    found = [
+        (*image, whose(path)) for path in track(paths, what, len(paths)) for image in images_of(path, prior, option)
+    ]
     fitting = [entry for entry in found if entry[0].shape == matrix]
     if not fitting:
         rows, columns = matrix
@@ -110,15 +114,20 @@ def images_of(path: Path, prior: Prior, option: str) -> Iterator[tuple[Float[Ten
 
 @torch.no_grad()
 def combined(path: Path, prior: Prior, option: str) -> Complex[Tensor, "slice y x"]:
-    volume = read_volume(path)
-    if volume.fully_sampled:
-        return Sense(volume.sens_maps, volume.mask).adjoint(volume.kspace)
-    if prior.card.kind == "masked" or not (prior.path.parent / CARD).exists():
-        raise UserError(
-            f"{path}: is undersampled, and there is no image of it to compare; pass {option} FOLDER of full scans"
-        )
-    denoiser = load_prior(prior.path.parent).denoiser
-    return denoiser.from_measurements(volume.kspace, volume.sens_maps, volume.mask, volume.noise_std)
+    (slices, *_), _ = read_layout(path)
+    images = []
+    for first in range(0, slices, E_STEP_BATCH):
+        volume = read_volume(path, slice(first, first + E_STEP_BATCH))
+        if volume.fully_sampled:
+            images.append(Sense(volume.sens_maps, volume.mask).adjoint(volume.kspace))
+            continue
+        if prior.card.kind == "masked" or not (prior.path.parent / CARD).exists():
+            raise UserError(
+                f"{path}: is undersampled, and there is no image of it to compare; pass {option} FOLDER of full scans"
+            )
+        denoiser = load_prior(prior.path.parent).denoiser
+        images.append(denoiser.from_measurements(volume.kspace, volume.sens_maps, volume.mask, volume.noise_std))
+    return torch.cat(images)
 
 
 def whose(path: Path) -> str:
