@@ -1,10 +1,11 @@
 """A prior in a folder: ``prior.safetensors`` and its card ``prior.json``. Never a pickle: nothing in it is executed."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
@@ -13,21 +14,24 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser
+from mri_ambient.priors.pixel_denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
 
 WEIGHTS, CARD = "prior.safetensors", "prior.json"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Card(BaseModel):
     """What a prior is and how it was made.
 
-    kind: `masked` estimates E[x | the lines it is shown]; `image` is a prior of whole images, for any mask.
+    kind: `masked` estimates E[x | the lines it is shown]; `image` is a prior of whole images, for any mask;
+    `pixel` is one of real images, learned in the image domain, which knows no coils: reconstruction can't use it.
     pixel_mm: the (y, x) pixel it was trained at, None if the scans didn't say.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["masked", "image"]
-    architecture: Architecture
+    kind: Literal["masked", "image", "pixel"]
+    architecture: Architecture | PixelArchitecture = Field(discriminator="denoiser")
     matrix: tuple[int, int]
     pixel_mm: tuple[float, float] | None
     images_seen: int
@@ -45,6 +49,15 @@ class Prior:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.card = card
         self.path = path
+
+
+@dataclass(frozen=True)
+class PixelPrior:
+    """The same of kind `pixel`."""
+
+    denoiser: PixelDenoiser
+    card: Card
+    path: Path
 
 
 def save_prior(folder: Path, denoiser: nn.Module, card: Card) -> Card:
@@ -76,8 +89,28 @@ def first_problem(error: ValidationError) -> str:
 
 
 def load_prior(folder: Path) -> Prior:
-    """Raises UserError if a file is missing or the weights are not those of the card."""
+    """Raises UserError if a file is missing, the weights are not those of the card, or the prior is a `pixel` one."""
     card = read_card(folder)
+    if isinstance(card.architecture, PixelArchitecture):
+        raise UserError(
+            f"{folder}: is a `pixel` prior, of images without coils or k-space, that only `mri-ambient train-images` can use; "
+            "choose another --prior"
+        )
+    return Prior(_with_weights(folder, card, build_denoiser(card.architecture)), card, folder)
+
+
+def load_pixel_prior(folder: Path) -> PixelPrior:
+    """Raises UserError if a file is missing, the weights are not those of the card, or the prior is not a `pixel` one."""
+    card = read_card(folder)
+    if not isinstance(card.architecture, PixelArchitecture):
+        raise UserError(
+            f"{folder}: is a prior of kind `{card.kind}`, not `pixel`; choose one of `mri-ambient train-images`"
+        )
+    denoiser = _with_weights(folder, card, build_pixel_denoiser(card.architecture))
+    return PixelPrior(denoiser.eval().requires_grad_(False), card, folder)
+
+
+def _with_weights(folder: Path, card: Card, denoiser: Network) -> Network:
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
@@ -85,9 +118,8 @@ def load_prior(folder: Path) -> Prior:
         raise UserError(f"{path}: is missing; restore the weights beside their {CARD}") from error
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
         raise UserError(f"{path}: is not the file its card describes (hash differs); restore both from one prior")
-    denoiser = build_denoiser(card.architecture)
     try:
         denoiser.load_state_dict(load(data))
     except (SafetensorError, RuntimeError) as error:
         raise UserError(f"{path}: does not fit the architecture of its card; restore both from one prior") from error
-    return Prior(denoiser, card, folder)
+    return denoiser

@@ -25,6 +25,7 @@ def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS
         for candidate in best_of(folder) + cards:
             if read_card(candidate).kind == kind:
                 return load_prior(candidate)
+    load_prior(cards[0])  # a `pixel` prior's own sentence
     raise UserError(f"{folder}: holds no prior of kind {' or '.join(kinds)}; choose another --method or --prior")
 
 
@@ -46,6 +47,7 @@ def last_lap_first(folder: Path) -> tuple[int, str]:
 
 
 def newest_run(runs: Path) -> Path | None:
-    """The run folder in which a prior was written last, None if there is none."""
-    cards = sorted(runs.glob(f"*/**/{CARD}"), key=lambda card: card.stat().st_mtime)
+    """The run folder in which a prior that reconstructs was written last, None if there is none."""
+    found = [card for card in runs.glob(f"*/**/{CARD}") if read_card(card.parent).kind != "pixel"]
+    cards = sorted(found, key=lambda card: card.stat().st_mtime)
     return runs / cards[-1].relative_to(runs).parts[0] if cards else None

@@ -6,10 +6,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 from jaxtyping import Complex
+from torch import Tensor
 
 from mri_ambient import __version__
+from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.store import dataset
 
 FORMAT = "mri-ambient samples 1"
 
@@ -22,6 +26,17 @@ def write_samples(path: Path, images: Complex[np.ndarray, "n y x"], settings: di
         for name, value in settings.items():
             file.attrs[name] = value
         file["samples"] = images
+
+
+def read_samples(path: Path) -> Complex[Tensor, "n y x"]:
+    """Raises UserError if the file is not one of samples."""
+    try:
+        with h5py.File(path) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise KeyError(f"its format is not {FORMAT!r}")
+            return torch.from_numpy(np.asarray(dataset(file, "samples")[:]))
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: can't be read as samples ({error}); write some with `mri-ambient sample`") from error
 
 
 def draw_grid(path: Path, images: Complex[np.ndarray, "n y x"], title: str) -> None:

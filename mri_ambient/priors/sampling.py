@@ -17,7 +17,7 @@ from mri_ambient.priors.card import Prior
 from mri_ambient.priors.schedule import edm_schedule
 from mri_ambient.store import read_sampling, read_volume
 
-Images = Complex[Tensor, "n y x"]
+Images = Complex[Tensor, "n y x"] | Float[Tensor, "n channel y x"]
 Denoise = Callable[[Images, float], Images]
 Callback = Callable[[int, Images], None]
 SIGMA_MAX, SIGMA_MIN, RHO = 10.0, 0.01, 7.0  # the range of noise that is seen in training
@@ -27,7 +27,8 @@ SIGMA_MAX, SIGMA_MIN, RHO = 10.0, 0.01, 7.0  # the range of noise that is seen i
 def heun(denoise: Denoise, noise: Images, sigmas: Float[Tensor, " levels"], callback: Callback | None = None) -> Images:
     """The deterministic sampler of EDM (Karras et al., 2022, algorithm 1): Heun's rule for dx/dsigma = (x - D(x)) / sigma.
 
-    noise: the start, of unit variance in each part. sigmas: falling, the last is 0. callback: called with (step, images).
+    noise: the start, of unit variance in each part. sigmas: falling, the last is 0; what is returned is D at the last but
+    one. callback: called with (step, images).
     """
     images = sigmas[0] * noise
     levels = sigmas.tolist()

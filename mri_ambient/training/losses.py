@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser
+from mri_ambient.priors.pixel_denoiser import PixelDenoiser
 from mri_ambient.training.data import Batch
 
 W_MAX = 100.0
@@ -108,13 +109,13 @@ def squared(error: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.view_as_real(error).square().sum(-1)
 
 
-def edm_weight(sigma: Tensor, denoiser: Denoiser) -> Tensor:
+def edm_weight(sigma: Tensor, denoiser: Denoiser | PixelDenoiser) -> Tensor:
     """(sigma^2 + sigma_data^2) / (sigma sigma_data)^2 (Karras et al., 2022): flat where the error vanishes with sigma."""
     sigma_data = denoiser.architecture.sigma_data
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
-def masked_weight(sigma: Tensor, denoiser: Denoiser) -> Tensor:
+def masked_weight(sigma: Tensor, denoiser: Denoiser | PixelDenoiser) -> Tensor:
     """The same for a denoiser that lacks lines, whose error has a floor: 1 / (0.02 sd^2 + 1 / edm_weight)."""
     return 1 / (0.02 * denoiser.architecture.sigma_data**2 + 1 / edm_weight(sigma, denoiser))
 

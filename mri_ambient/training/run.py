@@ -175,14 +175,14 @@ def dataset_accels(config: RunConfig) -> tuple[float, ...]:
     return (1.0,) if config.ambient and config.ambient.loss == "supervised" else config.start.accel
 
 
-def claim(folder: Path, config: RunConfig, resume: bool) -> None:
+def claim(folder: Path, config: BaseModel, resume: bool) -> None:
     """Make the run's folder and its run.json, or check that the run there is this one."""
     path = folder / RUN
     if path.exists():
         if not resume:
             raise UserError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
         try:
-            same = RunConfig.model_validate_json(path.read_text()) == config
+            same = type(config).model_validate_json(path.read_text()) == config
         except ValidationError:
             same = False
         if not same:
