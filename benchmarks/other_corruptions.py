@@ -1,6 +1,6 @@
 """Do the rules learn from corrupted images what they should? Ambient Diffusion, Ambient Tweedie, Creative Diffusion, controls.
 
-    python benchmarks/other_corruptions.py [mr_slices_256.npz] --out corruptions [--images 40000 --only digits/clean ...]
+    python benchmarks/other_corruptions.py [mr_slices_256.npz] --out corruptions [--images 32000 --only digits/clean ...]
 
 On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on MR slices of the npz, scaled down to 32x32
 (patients, or blocks of neighbouring slices where the patient is unknown, are held out). The last cases fine-tune a prior of
@@ -122,7 +122,13 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
     """Train, then one row for each way to sample."""
     data = read_images(out / f"{case.data}.npz")
     architecture = PixelArchitecture(sigma_data=SIGMA_DATA)
-    chosen = {"images": round(case.share * images), "seed": SEED, "save_every": 200, "architecture": architecture}
+    chosen = {
+        "images": round(case.share * images),
+        "batch": 16,
+        "save_every": 500,
+        "seed": SEED,
+        "architecture": architecture,
+    }
     config = ImageConfig.model_validate(chosen | case.settings)
     folder = out / name
     if not (folder / "rows.json").exists():
@@ -176,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("anatomy", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, default=Path("corruptions"))
-    parser.add_argument("--images", type=int, default=40_000)
+    parser.add_argument("--images", type=int, default=32_000)
     parser.add_argument("--only", nargs="*", help="names such as digits/clean")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -178,3 +178,25 @@ def test_a_folder_with_a_bad_file_is_prepared_and_the_exit_code_says_so(typed, t
     assert code == 2
     assert "bad.h5: is not a scan in a known format" in said
     assert "1 prepared, 0 finished before, 1 failed" in said
+
+
+def test_train_images(typed, tmp_path, monkeypatch):
+    monkeypatch.setattr("mri_ambient.training.image_run.GRID", 4)
+    monkeypatch.setattr("mri_ambient.training.image_run.STEPS", 3)
+    np.savez(tmp_path / "some.npz", images=np.random.default_rng(0).random((6, 16, 16), np.float32))
+    code, said = typed("train-images some.npz --missing 0.9 --images 64 --widths 8,8 --out runs/a")
+    assert (code, "prior (pixel)" in said) == (0, True)
+    assert (tmp_path / "runs" / "a" / "samples.png").exists()
+    assert (
+        "continue it with --resume"
+        in typed("train-images some.npz --missing 0.9 --images 64 --widths 8,8 --out runs/a")[1]
+    )
+    assert typed("train-images some.npz --missing 0.9 --images 64 --widths 8,8 --out runs/a --resume")[0] == 0
+    code, said = typed("train-images some.npz --corruption noise --rule ambient")
+    assert (code, "rule ambient: is not for noise; choose one of tweedie" in said) == (2, True)
+    assert said.count("\n") == 1
+    assert "missing: Input should be less than 1" in typed("train-images some.npz --missing 90")[1]
+    assert "--widths 30: is not a list of multiples of 8" in typed("train-images some.npz --widths 30")[1]
+    code, said = typed("sample --prior runs/a")
+    assert (code, "is a `pixel` prior" in said) == (2, True)
+    assert typed("train-images some.npz --corruption random-box --images 64 --init runs/a --out runs/b")[0] == 0

@@ -13,6 +13,8 @@ from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.image_losses import NOISES, RULES, ImageBatch
 from mri_ambient.training.images import Images
 
+UNCORRUPTED = ("clean", "creative")  # the rules that are given whole images
+
 
 @dataclass(frozen=True)
 class DrawnImages:
@@ -64,8 +66,8 @@ class ImageTask:
     @torch.no_grad()
     def picture(self, denoiser: PixelDenoiser, drawn: DrawnImages, count: int = 8) -> Float[Tensor, "1 y x"]:
         """Of a few images of a batch, the magnitude of what is shown, above what comes out."""
-        batch, sigma = drawn.part(0, max(1, len(drawn) // count)).batch, drawn.sigma[:: max(1, len(drawn) // count)]
-        noise = drawn.noise[:: max(1, len(drawn) // count), 0]
+        some = drawn.part(0, max(1, len(drawn) // count))
+        batch, sigma, noise = some.batch, some.sigma, some.noise[:, 0]
         source = batch.noisy if self.config.corruption == "noise" else batch.images
         noisy = batch.shown.project(source + sigma[:, None, None, None] * noise)
         rows = (noisy.norm(dim=1), denoiser(noisy, batch.shown, sigma).norm(dim=1))
@@ -75,15 +77,15 @@ class ImageTask:
 def draw_batch(data: Images, indices: list[int], config: ImageConfig, generator: Generator) -> ImageBatch:
     """The images behind their corruptions; of these, A and the noise of ``noisy`` are those of the image, A~ is fresh.
 
-    Nothing that A does not measure gets into the batch, unless the rule is `clean` or `creative`.
+    Nothing that A does not measure gets into the batch, unless the rule is one of UNCORRUPTED.
     """
     images = data.pixels[indices]
     noise_std = config.noise_std if config.corruption == "noise" else 0.0
     noisy = images + noise_std * torch.stack([_own_noise(data, index) for index in indices]) if noise_std else images
     operator = shown = everything(images)
     if config.corruption == "noise":
-        images = images if config.rule == "creative" or config.rule == "clean" else noisy
-    elif config.rule != "clean":
+        images = images if config.rule in UNCORRUPTED else noisy
+    elif config.rule not in UNCORRUPTED:
         operator = stack([own_operator(data, index, config) for index in indices])
         images = noisy = operator.project(images)
     if config.rule == "ambient":
