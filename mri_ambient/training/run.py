@@ -56,6 +56,10 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
         unseen = MeasuredSlices(config.data, start.accel, start.mask, held_out)
         held = held_out_lines(unseen, config.stages[0].seed)
         report = partial(judge, e_step=e_step, held=held, complete=complete_slices(unseen))
+    elif config.laps and ranks.first:
+        stderr.print(
+            f"no subject is held out (`hold_out` {config.hold_out:g}): laps are not judged, the last makes the prior"
+        )
     prior = None
     if config.ambient is not None:
         validate = validation(config.ambient, held)
