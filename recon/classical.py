@@ -39,6 +39,7 @@ def l1_wavelet(problem: Problem, regularisation: float = 3e-3, iterations: int =
             regularisation,
             weights=mask.expand(problem.matrix).float().numpy(),
             max_iter=iterations,
+            alpha=1,  # the step size: ||A|| <= 1; sigpy's own estimate is drawn at random
             show_pbar=False,
         )
         with contextlib.redirect_stdout(None):

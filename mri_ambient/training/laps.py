@@ -55,9 +55,9 @@ def iterate(
     """theta_{n+1} = argmax_theta E[ln p(x; theta) | y, M, theta_n]; returns the laps' errors, the last being where it ended.
 
     ``e_step(prior, lap)`` draws x given what was measured, ``m_step(images, prior, lap)`` fits the next prior to the draws
-    (Dempster, Laird & Rubin, 1977; with diffusion models Rozet et al., 2405.13712). Each lap's draws are all fresh: to keep a
-    share of the last lap's (stochastic approximation EM) averages away Monte-Carlo noise, which many scans average already,
-    and holds the prior back. Ends after ``laps``, or with a lap that did not improve the error, if there is one.
+    (Dempster, Laird & Rubin, 1977; with diffusion models Rozet et al., 2405.13712). Each lap's draws are all fresh: keeping a
+    share of the last lap's, as stochastic approximation EM does, averages away Monte-Carlo noise, which many scans average
+    already, and on a Gaussian prior only slowed convergence. Ends after ``laps``, or with a lap that did not improve the error.
     """
     errors: list[float | None] = []
     for lap in range(1, laps + 1):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
@@ -59,10 +59,14 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
         unseen = MeasuredSlices(config.data, start.accel, start.mask, held_out)
         held = held_out_lines(unseen, config.stages[0].seed)
         report = partial(judge, e_step=e_step, held=held, complete=complete_slices(unseen))
+    elif config.laps and ranks.first:
+        stderr.print(
+            f"no subject is held out (`hold_out` {config.hold_out:g}): laps are not judged, the last makes the prior"
+        )
     prior = None
     if config.ambient is not None:
         validate = validation(config.ambient, held)
-        prior = _stage(config.data, config.ambient, folder, "masked", lambda: data, ambient_init, AMBIENT, validate)
+        prior = _stage(config.data, config.ambient, folder, "masked", lambda: data, "", ambient_init, AMBIENT, validate)
         held_out_mean(prior, folder, AMBIENT, report)
     errors = iterate(
         prior,
@@ -102,9 +106,10 @@ def _train_lap(
     warm = init if lap == 1 and init else prior
     if warm is not None and warm.card.architecture != settings.architecture:
         warm = None
-    return _stage(
-        config.data, settings, folder / lap_name(lap), "image", partial(WholeImages, images), warm, lap_name(lap)
-    )
+    how = "L1-wavelet (L1-EDM)" if prior is None else f"the {prior.card.kind} prior {prior.card.weights_sha256[:8]}"
+    accels, name = ", ".join(f"{accel:g}" for accel in config.start.accel), lap_name(lap)
+    origin = f" reconstructed from {config.start.mask} lines at R={accels} by {how}"
+    return _stage(config.data, settings, folder / name, "image", partial(WholeImages, images), origin, warm, name)
 
 
 def held_out_mean(prior: Prior, folder: Path, stage: str, report: Judge | None) -> float | None:
@@ -199,11 +204,12 @@ def _stage(
     folder: Path,
     kind: Literal["masked", "image"],
     read: Callable[[], Slices],
+    origin: str,
     init: Prior | None,
     description: str,
     validate: Callable[[Denoiser], float] | None = None,
 ) -> Prior:
-    """Train one prior, unless that is done; ``read`` gives what it learns from."""
+    """Train one prior, unless that is done; ``read`` gives what it learns from, ``origin`` tells the card whence."""
     if steps_done(folder) >= config.steps:
         stderr.print(f"{description}: finished already")
         return load_prior(folder)
@@ -225,7 +231,7 @@ def _stage(
                 pixel_mm=pixel,
                 images_seen=seen,
                 training=config.model_dump(mode="json"),
-                data=f"{len(data)} slices; {described}",
+                data=f"{len(data)} slices{origin}; {described}",
             )
             save_prior(folder, denoiser, card)
 

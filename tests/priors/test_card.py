@@ -6,7 +6,7 @@ import torch
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import CARD, WEIGHTS, Card, load_prior, save_prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import BEST, BUNDLED, find_prior
 
 ARCHITECTURE = Architecture(denoiser="unet", widths=(8, 8))
 
@@ -82,6 +82,20 @@ def test_the_newest_run_is_preferred_and_the_last_lap_in_it(tmp_path):
         find_prior(("image",), None, runs)
     with pytest.raises(UserError, match="holds no prior.json"):
         find_prior(("image",), tmp_path / "nowhere", runs)
+
+
+def test_the_lap_that_a_run_chose_is_preferred(tmp_path):
+    save(tmp_path, "masked")
+    for lap in (2, 9, 10):
+        save(tmp_path / f"lap{lap}")
+    assert find_prior(("image",), tmp_path).path == tmp_path / "lap10"
+    (tmp_path / BEST).write_text('{"prior": "lap2"}')
+    assert find_prior(("image", "masked"), tmp_path).path == tmp_path / "lap2"
+    assert find_prior(("masked",), tmp_path).path == tmp_path
+    assert find_prior(("image",), tmp_path / "lap9").path == tmp_path / "lap9"
+    (tmp_path / BEST).write_text("[]")
+    with pytest.raises(UserError, match="best.json: does not name a prior"):
+        find_prior(("image",), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["masked", "image"])

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from mri_ambient.cli import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.card import read_card
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
@@ -67,7 +68,10 @@ def test_a_run_leaves_two_priors_and_their_cards(finished, prepared):
     assert prior.card.images_seen == 12
     assert prior.card.training["loss"] == "supervised"
     assert prior.card.pixel_mm == pytest.approx((230 / 48, 230 / 48), abs=1e-3)
-    assert prior.card.data == "8 slices; 2 simulated scans"
+    ambient = read_card(finished)
+    assert ambient.data == "8 slices; 2 simulated scans"
+    made = f"reconstructed from random lines at R=3 by the masked prior {ambient.weights_sha256[:8]}"
+    assert prior.card.data == f"8 slices {made}; 2 simulated scans"
     assert any((finished / "tensorboard").iterdir())
 
 
