@@ -21,7 +21,8 @@ def conjugate_gradient(operator: Callable[[Tensor], Tensor], rhs: Image, start: 
     direction, energy = residual, _energy(residual)
     for _ in range(iterations):
         image = operator(direction)
-        step = energy / (direction.conj() * image).real.sum((-2, -1), keepdim=True).clamp_min(tiny)
+        curvature = (direction.conj() * image).real.sum((-2, -1), keepdim=True)
+        step = torch.where(curvature > 0, energy / curvature.clamp_min(tiny), 0)
         solution = solution + step * direction
         residual = residual - step * image
         previous, energy = energy, _energy(residual)
