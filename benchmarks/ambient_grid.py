@@ -137,7 +137,9 @@ def main() -> None:
     for accel in ACCELS:
         problems = test_problems(out, accel)
         for name, solve in (("cg-sense", cg_sense), ("l1-wavelet", l1_wavelet)):
-            errors = [nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems]
+            errors = [
+                nrmse(reference.abs().numpy(), solve(problem)[0].abs().numpy()) for problem, reference in problems
+            ]
             rows.append({"R": accel, "run": name, "one step": sum(errors) / len(errors)})
         for loss, denoiser in GRID:
             name = f"{loss}-{denoiser}-r{accel:g}"

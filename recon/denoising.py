@@ -24,11 +24,11 @@ def denoiser_for(
     """An `image` prior sees the whole noisy image; a `masked` one sees it through the scan's coils and ``masks``:
 
     `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
-    it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, others at every call.
+    it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
     generators: one a slice. Raises UserError if M~ would have fewer lines than the ACS.
     """
 
-    def draw() -> Bool[Tensor, "k*slice 1 x"]:
+    def draw() -> Bool[Tensor, "n 1 x"]:
         return torch.stack([own_mask(prior, problem, generator) for _ in range(samples) for generator in generators])
 
     fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
@@ -61,5 +61,5 @@ def own_mask(prior: Prior, problem: Problem, generator: Generator) -> Bool[Tenso
 
 
 def repeated(sense: Sense, count: int) -> Sense:
-    """The operators of all slices, one after another, ``count`` times: those of images [k, slice, y, x] with k and slice one axis."""
+    """The operators of all slices one after another, ``count`` times: those of images [k, slice, y, x], flattened."""
     return Sense(sense.maps.repeat(count, 1, 1, 1), sense.mask.repeat(count, 1, 1))

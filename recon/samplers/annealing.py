@@ -72,9 +72,8 @@ def descend(
 ) -> Images:
     """From noisy ``images`` down all levels; z_i = estimate(x_i, sigma_i) stands for E[x | x_i, y]; returns the last z.
 
-    Generalised DDIM (Song, Meng & Ermon, 2010.02502), with s = sigma_i, t = sigma_{i+1}, f = eta t sqrt(1 - t^2 / s^2):
-    x_{i+1} = w + sqrt(t^2 - f^2) (x_i - w) / s + f e. eta = 0 is deterministic, 1 ancestral sampling. order 1: w = z_i;
-    order 2: w = z_i + h_i / (2 h_{i-1}) (z_i - z_{i-1}), h_i = ln(s / t), the multistep rule of DPM-Solver++ (Lu et al., 2211.01095).
+    Each step is :func:`renoise` around w. order 1: w = z_i. order 2: w = z_i + h_i / (2 h_{i-1}) (z_i - z_{i-1}),
+    h_i = ln(sigma_i / sigma_{i+1}), the multistep rule of DPM-Solver++ (Lu et al., 2211.01095).
     """
     before = None
     clean = images
@@ -85,12 +84,22 @@ def descend(
         if order == 2 and before is not None and i + 2 < len(sigmas):
             ahead = clean + (sigma / following).log() / (2 * (sigmas[i - 1] / sigma).log()) * (clean - before)
         before = clean
-        fresh = eta * following * (1 - (following / sigma) ** 2).sqrt()
-        kept = (following**2 - fresh**2).sqrt()
-        images = ahead + kept / sigma * (images - ahead) + fresh * complex_noise(len(images), problem, generators)
+        images = renoise(images, ahead, sigma, following, eta, problem, generators)
         if callback:
             callback(i, images, clean)
     return clean
+
+
+def renoise(
+    images: Images, clean: Images, sigma: Sigma, following: Sigma, eta: float, problem: Problem, generators: Generators
+) -> Images:
+    """The step of generalised DDIM (Song, Meng & Ermon, 2010.02502) around z = ``clean``, from s = sigma to t = following:
+
+    z + sqrt(t^2 - f^2) (x - z) / s + f e, f = eta t sqrt(1 - t^2 / s^2). eta = 0 is deterministic, 1 ancestral sampling.
+    """
+    fresh = eta * following * (1 - (following / sigma) ** 2).sqrt()
+    kept = (following**2 - fresh**2).sqrt()
+    return clean + kept / sigma * (images - clean) + fresh * complex_noise(len(images), problem, generators)
 
 
 def require_finite(name: str, images: Images, sigma: Sigma) -> None:

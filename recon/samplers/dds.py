@@ -45,9 +45,7 @@ def dds(
 
     sigmas = noise_levels(settings, problem)
     start = warm_start(problem, sigmas[0], samples, generators)
-    return descend(
-        "dds", consistent, start, sigmas, settings.eta, settings.order, problem, generators, callback
-    )
+    return descend("dds", consistent, start, sigmas, settings.eta, settings.order, problem, generators, callback)
 
 
 def white_spread(sigma: Sigma, prior_spread: float) -> Sigma:
