@@ -14,17 +14,17 @@ from recon.samplers.dds import DdsSettings, dds
 from recon.samplers.mmps import MmpsSettings, mmps
 from tests.recon.gaussian import ACCELS, SPREAD, gaussian_case, generators, quality
 
-WIDE = {"sigma_max": 10.0, "sigma_min": 0.002, "rho": 7.0}
+WIDE = {"sigma_max": 5.0, "sigma_min": 0.004, "rho": 7.0}
 ROWS = {
     "dds, 400 steps": (dds, DdsSettings(steps=400, prior_spread=SPREAD, iterations=8, **WIDE)),
     "dds, 50 steps": (dds, DdsSettings(steps=50, prior_spread=SPREAD, iterations=8, **WIDE)),
-    "dds, 50 steps, eta 0, order 2": (
+    "dds, 30 steps, eta 0, order 2": (
         dds,
-        DdsSettings(steps=50, prior_spread=SPREAD, iterations=8, eta=0.0, order=2, **WIDE),
+        DdsSettings(steps=30, prior_spread=SPREAD, iterations=8, eta=0.0, order=2, **WIDE),
     ),
-    "daps, 50 steps": (daps, DapsSettings(steps=50, prior_spread=SPREAD, inner_spread=1.0, iterations=8, **WIDE)),
-    "mmps, 100 steps": (mmps, MmpsSettings(steps=100, iterations=12, **WIDE)),
-    "mmps, 50 steps, eta 0, order 2": (mmps, MmpsSettings(steps=50, iterations=12, eta=0.0, order=2, **WIDE)),
+    "daps, 20 steps": (daps, DapsSettings(steps=20, prior_spread=SPREAD, inner_spread=1.0, iterations=8, **WIDE)),
+    "mmps, 50 steps": (mmps, MmpsSettings(steps=50, iterations=8, **WIDE)),
+    "mmps, 20 steps, eta 0, order 2": (mmps, MmpsSettings(steps=20, iterations=8, eta=0.0, order=2, **WIDE)),
     "aald, 100 x 3 steps": (aald, AaldSettings()),
     "adps, 500 steps": (adps, AdpsSettings()),
     "adps, residual of the noisy image": (adps, AdpsSettings(residual_of="noisy")),
