@@ -147,7 +147,7 @@ def middle_slices(folder: Path, truth: Path, accel: float, count: int) -> Slices
     kspace, maps, mask, levels = (
         torch.cat([getattr(volume, key) for volume in volumes]) for key in ("kspace", "sens_maps", "mask", "noise_std")
     )
-    return Slices(Problem(kspace, Sense(maps, mask), levels), torch.stack(references))
+    return Slices(Problem(kspace, Sense(maps, mask), levels, ACS), torch.stack(references))
 
 
 def mean_nrmse(images: Tensor, slices: Slices) -> float:

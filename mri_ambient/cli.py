@@ -294,7 +294,7 @@ def recon(
     ] = None,
     mask: Mask = "random",
     method: Annotated[
-        str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds or adps.")
+        str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds, daps, mmps, aald or adps.")
     ] = "dds",
     prior: PriorPath = None,
     samples: Samples = 8,
@@ -306,7 +306,7 @@ def recon(
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""
     check_choice("--mask", mask, MASK_KINDS)
-    check_choice("--method", method, ("zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "adps"))
+    check_choice("--method", method, RECON_METHODS)
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
@@ -382,6 +382,7 @@ def audit(
 
 LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
+RECON_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "daps", "mmps", "aald", "adps")
 TRAIN_CHOICES = {
     "mask": LINE_KINDS,
     "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),

@@ -34,7 +34,7 @@ def e_step(
     """
     if prior is not None and prior.card.kind == "masked":
         return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
-    problem = Problem(kspace, Sense(maps, mask), noise_std)
+    problem = Problem(kspace, Sense(maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
     if prior is None:
         return l1_wavelet(problem, regularisation, iterations)[None]
     denoise = denoiser_for(prior, problem)

@@ -1,37 +1,41 @@
-"""Every method by its name: a function ``(problem, prior, samples, generators, callback) -> images [k, slice, y, x]``."""
+"""Every method by its name, and its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import torch
-
 from mri_ambient.priors.card import Prior
 from recon.classical import Slices, cg_sense, l1_wavelet, zero_filled
 from recon.denoising import denoiser_for
 from recon.problem import Images, Problem
+from recon.samplers.aald import AaldSettings, aald
 from recon.samplers.adps import AdpsSettings, adps
+from recon.samplers.annealing import Annealing, Callback, Generators
+from recon.samplers.aos import aos
+from recon.samplers.daps import DapsSettings, daps
 from recon.samplers.dds import DdsSettings, dds
-from recon.samplers.noise import Callback, Generators
+from recon.samplers.mmps import MmpsSettings, mmps
 
-Solve = Callable[[Problem, Prior | None, int, Generators, Callback], Images]
+Solve = Callable[[Problem, Prior | None, int, Any, Generators, Callback], Images]
 
 
 @dataclass(frozen=True)
 class Method:
-    """kinds: which kinds of prior it can use, the first by preference; none for classical methods.
-    steps: how often ``solve`` calls its callback, for the progress bar."""
+    """solve: a function ``(problem, prior, samples, settings, generators, callback) -> images [k, slice, y, x]``.
+    settings: of its sampler, by default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
+    none for classical methods."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()
-    steps: int = 1
+    settings: Annealing | None = None
 
 
 def solve_classically(
     problem: Problem,
     prior: Prior | None,
     samples: int,
+    settings: None,
     generators: Generators,
     callback: Callback,
     *,
@@ -41,29 +45,32 @@ def solve_classically(
     return solver(problem)[None]
 
 
+def solve_in_one_step(
+    problem: Problem, prior: Prior | None, samples: int, settings: None, generators: Generators, callback: Callback
+) -> Images:
+    """So has :func:`recon.samplers.aos.aos`."""
+    assert prior is not None
+    return aos(prior, problem)
+
+
 def solve_by_sampling(
     problem: Problem,
     prior: Prior | None,
     samples: int,
+    settings: Annealing,
     generators: Generators,
     callback: Callback,
     *,
     sampler: Callable[..., Images],
-    settings: Any,
 ) -> Images:
     """K samples by a function of :mod:`recon.samplers`."""
     assert prior is not None
-    return sampler(denoiser_for(prior, problem), problem, samples, settings, generators, callback)
+    denoise = denoiser_for(prior, problem, settings.masks, samples, generators)
+    return sampler(denoise, problem, samples, settings, generators, callback)
 
 
-@torch.no_grad()
-def solve_in_one_step(
-    problem: Problem, prior: Prior | None, samples: int, generators: Generators, callback: Callback
-) -> Images:
-    """A-OS (Aali et al., 2024): one call of the ambient denoiser on the scan's own lines, E[x | y, M]; no spread."""
-    assert prior is not None
-    sense = problem.sense
-    return prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)[None]
+def sampling(sampler: Callable[..., Images], settings: Annealing) -> Method:
+    return Method(partial(solve_by_sampling, sampler=sampler), ("image", "masked"), settings)
 
 
 METHODS: dict[str, Method] = {
@@ -71,10 +78,9 @@ METHODS: dict[str, Method] = {
     "cg-sense": Method(partial(solve_classically, solver=cg_sense)),
     "l1-wavelet": Method(partial(solve_classically, solver=l1_wavelet)),
     "aos": Method(solve_in_one_step, ("masked",)),
-    "dds": Method(
-        partial(solve_by_sampling, sampler=dds, settings=DdsSettings()), ("image", "masked"), DdsSettings().steps
-    ),
-    "adps": Method(
-        partial(solve_by_sampling, sampler=adps, settings=AdpsSettings()), ("image", "masked"), AdpsSettings().steps
-    ),
+    "dds": sampling(dds, DdsSettings()),
+    "daps": sampling(daps, DapsSettings()),
+    "mmps": sampling(mmps, MmpsSettings()),
+    "aald": sampling(aald, AaldSettings()),
+    "adps": sampling(adps, AdpsSettings()),
 }

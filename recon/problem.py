@@ -20,12 +20,13 @@ class Problem:
     """y = A x + n, with A = M F S, for each slice; slices do not influence each other.
 
     kspace: y, normalised, 0 where nothing was measured. sense: A, its maps [slice, coil, y, x], its mask [slice, y or 1, x].
-    noise_std: of the real (and imaginary) part of one sample of n.
+    noise_std: of the real (and imaginary) part of one sample of n. acs: how many central lines are measured without gaps.
     """
 
     kspace: Complex[Tensor, "slice coil y x"]
     sense: Sense
     noise_std: Float[Tensor, " slice"]
+    acs: int
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -47,14 +48,13 @@ class Problem:
             return self
         gain = (matrix[0] * matrix[1] / (self.matrix[0] * self.matrix[1])) ** 0.5
         sense = Sense(resize_maps(self.sense.maps, matrix), resize_mask(self.sense.mask, matrix))
-        return Problem(resize_kspace(self.kspace, matrix), sense, self.noise_std * gain)
+        return Problem(resize_kspace(self.kspace, matrix), sense, self.noise_std * gain, self.acs)
 
 
 def problem_of(volume: PreparedVolume, slices: slice = slice(None)) -> Problem:
     """Some slices of a prepared volume."""
-    return Problem(
-        volume.kspace[slices], Sense(volume.sens_maps[slices], volume.mask[slices]), volume.noise_std[slices]
-    )
+    sense = Sense(volume.sens_maps[slices], volume.mask[slices])
+    return Problem(volume.kspace[slices], sense, volume.noise_std[slices], volume.acs[1])
 
 
 SMALLEST_NOISE = 1e-3  # of the image's brightness: below it, the maps' own errors dominate

@@ -1,6 +1,8 @@
 """A prepared volume and a method -> a reconstruction in the scan's own units and matrix."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +18,7 @@ from mri_ambient.priors.card import Card, Prior
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.problem import Problem, problem_of, project
+from recon.samplers.annealing import Annealing
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
 BATCH = 32  # images of all slices and samples together that a method works on at once; bounds memory
@@ -50,12 +53,19 @@ class Reconstruction:
 
 
 def reconstruct(
-    volume: PreparedVolume, method: str, prior: Prior | None, samples: int, seed: int, batch: int = BATCH
+    volume: PreparedVolume,
+    method: str,
+    prior: Prior | None,
+    samples: int,
+    seed: int,
+    settings: Annealing | None = None,
+    batch: int = BATCH,
 ) -> Reconstruction:
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
-    batch: as many slices at once as make at most so many images, but at least one slice with its K samples. Memory grows with
-    it, results do not depend on it beyond rounding. Raises UserError if the method needs another kind of prior.
+    settings: of the sampler, instead of its own. batch: as many slices at once as make at most so many images, but at least one
+    slice with its K samples. Memory grows with it, results do not depend on it beyond rounding.
+    Raises UserError if the method needs another kind of prior, if memory does not suffice, or if a sampler fails.
     """
     chosen = METHODS[method]
     if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
@@ -64,22 +74,27 @@ def reconstruct(
     start = time.perf_counter()
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
+    settings = settings or chosen.settings
+    steps = settings.steps if settings else 1
     count, together = len(volume.kspace), max(1, batch // samples)
     images, residuals = [], []
     with progress_bar() as bar:
-        task = bar.add_task(method, total=chosen.steps * count)
+        task = bar.add_task(method, total=steps * count)
         for first in range(0, count, together):
             slices = range(first, min(first + together, count))
             problem = problem_of(volume, slice(slices.start, slices.stop))
             generators = [Generator().manual_seed(mask_seed(volume.name, i, seed, "samples")) for i in slices]
             advance = partial(bar.advance, task, len(slices))
-            found = chosen.solve(problem.resized(matrix), prior, samples, generators, lambda *_, a=advance: a())
+            with enough_memory(method, samples, matrix):
+                found = chosen.solve(
+                    problem.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
+                )
             if chosen.kinds:
                 found = project(problem, resize_image(found, problem.matrix), PROJECTION_SPREAD, PROJECTION_STEPS)
                 found = torch.where(problem.sense.support, found, 0)
             images.append(found.movedim(0, 1))
             residuals.append(residual(problem, found.mean(0)))
-            bar.update(task, completed=chosen.steps * slices.stop)
+            bar.update(task, completed=steps * slices.stop)
     return Reconstruction(
         method=method,
         samples=torch.cat(images) * volume.scale[:, None, None, None],
@@ -89,6 +104,19 @@ def reconstruct(
         seed=seed,
         prior=prior.card if prior and chosen.kinds else None,
     )
+
+
+@contextmanager
+def enough_memory(method: str, samples: int, matrix: tuple[int, int]) -> Iterator[None]:
+    """Turns torch's refusal of memory into a UserError that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise UserError(
+            f"{method}: {samples} samples of {matrix[0]}x{matrix[1]} at once do not fit in memory; lower --samples"
+        ) from error
 
 
 def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:

@@ -21,7 +21,8 @@ def conjugate_gradient(operator: Callable[[Tensor], Tensor], rhs: Image, start: 
     direction, energy = residual, _inner(residual, residual)
     for _ in range(iterations):
         image = operator(direction)
-        step = energy / _inner(direction, image).clamp_min(tiny)
+        curvature = _inner(direction, image)
+        step = torch.where(curvature > 0, energy / curvature.clamp_min(tiny), 0)
         solution = solution + step * direction
         residual = residual - step * image
         previous, energy = energy, _inner(residual, residual)

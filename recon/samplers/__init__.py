@@ -1,5 +1,6 @@
-"""Posterior samplers: free functions ``(denoise, problem, samples, settings, generators, callback)`` -> [k, slice, y, x].
+"""Posterior samplers: free functions ``(denoise, problem, samples, settings, generators, callback) -> images``.
 
-All work on K images of several slices at once, normalised, each slice with its own generator, so that its images do not
-depend on the others. sigma is the standard deviation of the noise in the real and in the imaginary part.
+All work on K images of several slices at once, [k, slice, y, x], normalised. Each slice has its own generator, so that its
+images do not depend on the others. sigma is the standard deviation of the noise in the real and in the imaginary part. A
+sampler whose images stop being finite raises UserError, which says at which sigma.
 """

@@ -36,3 +36,12 @@ def test_a_solved_system_stays_solved():
     sense, _ = problem()
     zero = torch.zeros(3, 6, 7, dtype=torch.complex128)
     assert torch.equal(conjugate_gradient(sense.normal, zero, zero, 5), zero)
+
+
+def test_a_direction_without_curvature_does_no_harm():
+    """An operator that is not positive definite, as a network's Jacobian may be: finite, and solved where it is."""
+    scale = torch.tensor([[1.0, -1.0], [2.0, 0.5]])
+    rhs = torch.tensor([[[0, 1], [0, 0]], [[3, 0], [2, 1]]], dtype=torch.complex64)
+    found = conjugate_gradient(lambda z: scale * z, rhs, torch.zeros_like(rhs), 4)
+    assert found.real.isfinite().all()
+    torch.testing.assert_close(found[1], rhs[1] / scale)

@@ -14,6 +14,7 @@ from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.recon_file import write_reconstruction
 from recon.reconstruct import reconstruct, reference_image, working_matrix
+from recon.samplers.annealing import Annealing
 
 
 def untrained(kind: str, matrix: int = 48) -> Prior:
@@ -36,15 +37,21 @@ def first_slices(volume: PreparedVolume, count: int) -> PreparedVolume:
     return replace(volume, **{key: getattr(volume, key)[:count] for key in keys})
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "adps"])
+def short(method: str, steps: int) -> Annealing | None:
+    """The method's own settings but for the number of steps."""
+    settings = METHODS[method].settings
+    return replace(settings, steps=steps) if settings else None
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_answers_in_the_units_of_the_file(method, undersampled, scans):
     """Twice the k-space gives twice the image; the size is the scan's; the error is that of an image, not of noise."""
     kinds = METHODS[method].kinds
     prior = untrained(kinds[0]) if kinds else None
-    first = first_slices(undersampled, 1)
-    found = reconstruct(first, method, prior, 2, seed=0)
-    assert found.samples.shape == (1, 2 if method == "dds" else 1, 48, 48)
-    again = reconstruct(replace(first, scale=2 * first.scale), method, prior, 2, seed=0)
+    first, settings = first_slices(undersampled, 1), short(method, 20)
+    found = reconstruct(first, method, prior, 2, 0, settings)
+    assert found.samples.shape == (1, 2 if settings else 1, 48, 48)
+    again = reconstruct(replace(first, scale=2 * first.scale), method, prior, 2, 0, settings)
     torch.testing.assert_close(again.mean, 2 * found.mean)
     whole = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))[:1]
     assert (found.mean.abs() - whole.abs()).norm() < 0.6 * whole.abs().norm()
@@ -53,17 +60,17 @@ def test_every_method_answers_in_the_units_of_the_file(method, undersampled, sca
 @pytest.mark.parametrize("kind", ["image", "masked"])
 def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
     """Three slices at once, one at a time, the second alone: the same random numbers, and the same images to rounding."""
-    prior = untrained(kind)
-    three = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, seed=3)
-    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, seed=3, batch=2)
-    two = reconstruct(first_slices(undersampled, 2), "dds", prior, 2, seed=3)
+    prior, settings = untrained(kind), short("dds", 6)
+    three = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings)
+    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings, batch=2)
+    two = reconstruct(first_slices(undersampled, 2), "dds", prior, 2, 3, settings)
     brightest = three.samples.abs().max()
     assert (single.samples - three.samples).abs().max() < 1e-4 * brightest
     assert (two.samples - three.samples[:2]).abs().max() < 1e-4 * brightest
     torch.testing.assert_close(single.measured_residual, three.measured_residual, rtol=1e-3, atol=0)
     if kind == "image":  # whose samples spread
         assert (three.samples[:, 0] - three.samples[:, 1]).abs().max() > 0.01 * brightest
-        other = reconstruct(first_slices(undersampled, 1), "dds", prior, 2, seed=4)
+        other = reconstruct(first_slices(undersampled, 1), "dds", prior, 2, 4, settings)
         assert (other.samples - three.samples[:1]).abs().max() > 0.01 * brightest
 
 
@@ -71,7 +78,7 @@ def test_the_batch_is_bounded(undersampled, monkeypatch):
     """Never more than ``batch`` images at once, but at least one slice; all slices come back, in order."""
     seen = []
 
-    def record(problem, prior, samples, generators, callback):
+    def record(problem, prior, samples, settings, generators, callback):
         seen.append(len(problem.kspace))
         callback()
         return problem.adjoint.expand(samples, -1, -1, -1)
@@ -101,6 +108,12 @@ def test_samples_mean_and_std(undersampled):
     torch.testing.assert_close(found.mean, found.samples.mean(1))
     torch.testing.assert_close(found.std**2, found.samples.real.var(1) + found.samples.imag.var(1), rtol=1e-3, atol=0)
     assert (reconstruct(undersampled, "cg-sense", None, 4, seed=0).std == 0).all()
+
+
+def test_too_many_samples_for_the_memory(undersampled):
+    """More than any machine's addresses: torch refuses at once."""
+    with pytest.raises(UserError, match="dds: .* samples of 48x48 at once do not fit in memory; lower --samples"):
+        reconstruct(undersampled, "dds", untrained("image"), 10**11, 0)
 
 
 def test_the_wrong_prior(undersampled):

@@ -1,0 +1,196 @@
+"""Samplers against the closed-form posteriors of ``gaussian.py``, at R = 2, 4, 8 at once.
+
+`benchmarks/gaussian_posteriors.py` prints the whole table.
+"""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from mri_ambient.errors import UserError
+from mri_ambient.physics.sense import Sense
+from recon.problem import Problem
+from recon.samplers.aald import AaldSettings, aald
+from recon.samplers.adps import AdpsSettings, adps
+from recon.samplers.annealing import Annealing, noise_levels, renoise
+from recon.samplers.daps import DapsSettings, daps
+from recon.samplers.dds import DdsSettings, dds
+from recon.samplers.mmps import MmpsSettings, mmps
+from tests.recon.gaussian import SPREAD, Quality, gaussian_case, generators, quality
+
+SAMPLES = 250
+WIDE = {"sigma_max": 5.0, "sigma_min": 0.004, "rho": 7.0}
+EXACT_DDS = DdsSettings(steps=30, eta=0.0, order=2, prior_spread=SPREAD, iterations=8, **WIDE)
+EXACT_DAPS = DapsSettings(steps=20, prior_spread=SPREAD, inner_spread=1.0, iterations=8, **WIDE)
+EXACT_MMPS = MmpsSettings(steps=20, eta=0.0, order=2, iterations=8, **WIDE)
+EVERY = {
+    dds: replace(EXACT_DDS, steps=4, eta=0.7),
+    daps: replace(EXACT_DAPS, steps=4),
+    mmps: replace(EXACT_MMPS, steps=4, eta=0.7),
+    aald: AaldSettings(steps=3),
+    adps: AdpsSettings(steps=4),
+}
+
+
+def is_exact(found: Quality) -> bool:
+    """As good as SAMPLES draws of the posterior: their mean within twice its Monte-Carlo error, std and intervals within 3 %.
+
+    The last is several Monte-Carlo errors, for pixels are averaged, and leaves room for the finite number of steps.
+    """
+    intervals = all((share - level).abs().max() < 0.03 for level, share in found.coverage.items())
+    return bool(found.error.max() < 2 / SAMPLES**0.5 and (found.std - 1).abs().max() < 0.03 and intervals)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "settings", "correlated"),
+    [(dds, EXACT_DDS, False), (daps, EXACT_DAPS, False), (mmps, EXACT_MMPS, False), (mmps, EXACT_MMPS, True)],
+    ids=["dds", "daps", "mmps", "mmps-correlated"],
+)
+def test_exact_where_the_theory_says_so(sampler, settings, correlated):
+    """dds and daps assume a white posterior, mmps a Gaussian one."""
+    case = gaussian_case(correlated)
+    assert is_exact(quality(sampler(case.denoise, case.problem, SAMPLES, settings, generators()), case))
+
+
+def test_a_wrong_posterior_is_noticed():
+    """The bounds above fail for another noise level, another prior, and too few conjugate gradients."""
+    case = gaussian_case(False)
+    noisier = replace(case.problem, noise_std=1.3 * case.problem.noise_std)
+    assert not is_exact(quality(dds(case.denoise, noisier, SAMPLES, EXACT_DDS, generators()), case))
+    wider = replace(EXACT_DDS, prior_spread=2 * SPREAD)
+    assert not is_exact(quality(dds(case.denoise, case.problem, SAMPLES, wider, generators()), case))
+    less = replace(EXACT_DAPS, inner_spread=0.5)
+    assert not is_exact(quality(daps(case.denoise, case.problem, SAMPLES, less, generators()), case))
+    hasty = replace(EXACT_MMPS, iterations=1)
+    assert not is_exact(quality(mmps(case.denoise, case.problem, SAMPLES, hasty, generators()), case))
+
+
+def test_the_second_order_needs_fewer_steps():
+    """Deterministic dds at 20 levels: how far its std is from the posterior's."""
+    case = gaussian_case(False)
+    off = {}
+    for order in (1, 2):
+        settings = replace(EXACT_DDS, steps=20, order=order)
+        found = quality(dds(case.denoise, case.problem, SAMPLES, settings, generators()), case)
+        off[order] = (found.std - 1).abs().max()
+    assert off[2] < off[1] / 3
+
+
+def test_ancestral_steps_keep_too_little_spread_when_few():
+    """dds as it is by default (eta 1, order 1): the std tends to the posterior's as steps grow, from below."""
+    case = gaussian_case(False)
+    ratio = []
+    for steps in (20, 60):
+        settings = replace(EXACT_DDS, steps=steps, eta=1.0, order=1)
+        found = quality(dds(case.denoise, case.problem, SAMPLES, settings, generators()), case)
+        assert found.error.max() < 2 / SAMPLES**0.5
+        ratio.append(found.std.mean().item())
+    assert 0.75 < ratio[0] < 0.9 < ratio[1] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("sampler", "settings", "correlated", "error", "std"),
+    [
+        (dds, EXACT_DDS, True, (0.24, 0.72, 0.56), (1.00, 1.17, 1.20)),
+        (daps, EXACT_DAPS, True, (0.13, 0.33, 0.29), (1.01, 1.08, 1.07)),
+        (aald, AaldSettings(), False, (0.35, 0.31, 0.11), (1.18, 1.11, 1.06)),
+        (aald, AaldSettings(), True, (0.24, 0.44, 0.36), (1.12, 1.16, 1.14)),
+        (adps, AdpsSettings(), False, (0.66, 0.54, 0.15), (0.35, 0.84, 1.00)),
+        (adps, AdpsSettings(), True, (0.94, 1.01, 0.56), (0.35, 0.66, 0.88)),
+    ],
+)
+def test_the_error_of_approximations(sampler, settings, correlated, error, std):
+    """How far the mean is off, in posterior stds, and the std over the posterior's. dds and daps take the error of the denoised
+    image for white; aald's steps are finite; the step of adps knows neither sigma nor the noise."""
+    case = gaussian_case(correlated)
+    found = quality(sampler(case.denoise, case.problem, SAMPLES // 2, settings, generators()), case)
+    assert found.error.tolist() == pytest.approx(error, abs=0.08)
+    assert found.std.tolist() == pytest.approx(std, abs=0.05)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_adps_is_the_published_update(published):
+    """Against the recursion written out for D(x) = c x, whose gradient is known: grad ||y - cAx||^2 = -2c A^H (y - cAx)."""
+    case = gaussian_case(False)
+    settings = AdpsSettings(steps=6, step_size=0.7, published_iterate=published)
+    found = adps(case.denoise, case.problem, 3, settings, generators())
+
+    sigmas = [*((10 ** (1 / 7) + i / 5 * (0.004 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(6)), 0.0]
+    noise = [torch.randn((3, 8, 8), dtype=torch.complex64, generator=generator) for generator in generators()]
+    state = sigmas[0] * 2**0.5 * torch.stack(noise, 1)
+    sense, kspace = case.problem.sense, case.problem.kspace
+    before = state
+    for sigma, following in pairwise(sigmas):
+        before, c = state, SPREAD**2 / (SPREAD**2 + sigma**2)
+        residual = kspace - sense(c * state)
+        norm = residual.flatten(2).norm(dim=2)[..., None, None]
+        state = state + (following - sigma) * (state - c * state) / sigma
+        state = state + 0.7 / norm * 2 * c * sense.adjoint(residual)
+    torch.testing.assert_close(found, before if published else state, rtol=1e-4, atol=1e-4)
+
+
+def test_adps_with_the_residual_of_the_noisy_image():
+    """One step of A-ALD: no denoiser in the gradient."""
+    case = gaussian_case(False)
+    settings = AdpsSettings(steps=1, step_size=0.7, residual_of="noisy")
+    found = adps(case.denoise, case.problem, 1, settings, generators())
+    noise = [torch.randn((1, 8, 8), dtype=torch.complex64, generator=generator) for generator in generators()]
+    start = 10 * 2**0.5 * torch.stack(noise, 1)
+    residual = case.problem.kspace - case.problem.sense(start)
+    norm = residual.flatten(2).norm(dim=2)[..., None, None]
+    expected = SPREAD**2 / (SPREAD**2 + 100) * start + 1.4 / norm * case.problem.sense.adjoint(residual)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", EVERY, ids=lambda sampler: sampler.__name__)
+def test_a_slice_does_not_depend_on_its_batch(sampler):
+    """The last slice alone: the same random numbers, the same images to rounding; the callback is called once a step."""
+    case = gaussian_case(True)
+    steps = []
+    settings = EVERY[sampler]
+    together = sampler(case.denoise, case.problem, 2, settings, generators(), lambda step, *_: steps.append(step))
+    whole = case.problem
+    sense = Sense(whole.sense.maps[2:], whole.sense.mask[2:])
+    last = Problem(whole.kspace[2:], sense, whole.noise_std[2:], whole.acs)
+    alone = sampler(case.denoise, last, 2, settings, generators()[2:])
+    torch.testing.assert_close(alone, together[:, 2:], rtol=1e-3, atol=1e-4)
+    assert (together[0] - together[1]).abs().max() > 0.01
+    assert steps == list(range(settings.steps))
+
+
+@pytest.mark.parametrize("sampler", EVERY, ids=lambda sampler: sampler.__name__)
+def test_not_a_number_stops_the_sampler(sampler):
+    case = gaussian_case(True)
+    levels = noise_levels(EVERY[sampler], case.problem)
+
+    def broken(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return torch.where(sigma < levels[0], torch.nan, 1) * images
+
+    with pytest.raises(UserError, match=rf"{sampler.__name__}: .* at sigma = {levels[1].max():.3g}; use another"):
+        sampler(broken, case.problem, 1, EVERY[sampler], generators())
+
+
+def test_levels_stop_at_the_noise_of_each_slice():
+    problem = replace(gaussian_case(False).problem, noise_std=torch.tensor([0.001, 0.1, 3.0]))
+    settings = Annealing(steps=5, sigma_max=1.0, sigma_min=0.01, rho=float("inf"), stop_at_noise=True)
+    levels = noise_levels(settings, problem)[..., 0, 0]
+    torch.testing.assert_close(levels[0], torch.ones(3))
+    torch.testing.assert_close(levels[-2], torch.tensor([0.01, 0.1, 0.5]))
+    torch.testing.assert_close(levels[1:5, 0] / levels[:4, 0], torch.full((4,), 0.01**0.25))
+    assert (levels[-1] == 0).all()
+    assert (noise_levels(replace(settings, stop_at_noise=False), problem)[-2] == 0.01).all()
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
+def test_a_step_arrives_at_the_next_level(eta):
+    """x - z has std s before and t after, whatever share of it is fresh."""
+    case = gaussian_case(False)
+    clean = torch.zeros(2000, *case.mean.shape, dtype=torch.complex64)
+    sigma, following = torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.2)
+    noisy = 0.5 * 2**0.5 * torch.randn(clean.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(7))
+    moved = renoise(noisy, clean, sigma, following, eta, case.problem, generators())
+    assert moved.real.std().item() == pytest.approx(0.2, rel=0.01)
+    correlation = (moved * noisy.conj()).mean().real / (2 * 0.2 * 0.5)
+    assert correlation.item() == pytest.approx((1 - eta**2 * (1 - 0.4**2)) ** 0.5, abs=0.01)
