@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
+
+if TYPE_CHECKING:
+    from mri_ambient.priors.card import Prior
+    from recon.compare_rows import Run, Source
 
 app = typer.Typer(
     name="mri-ambient",
@@ -36,6 +40,19 @@ PriorPath = Annotated[
     Path | None,
     typer.Option("--prior", help="A prior's or a run's folder (default: newest run, else the bundled one)."),
 ]
+Priors = Annotated[
+    str,
+    typer.Option(
+        "--prior", help="A prior's or a run's folder, or several (default: newest run, else the bundled one)."
+    ),
+]
+Slices = Annotated[
+    int | None, typer.Option("--slices", min=1, help="Only so many slices of each scan, the middle ones.")
+]
+TunedPath = Annotated[
+    Path | None, typer.Option("--tuned", help="Settings found by `tune` (default: tuned.json beside the prior).")
+]
+Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
 
@@ -117,7 +134,7 @@ def prep(
     maps: Maps = None,
     workers: Workers = 1,
     force: Force = False,
-    dask: Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")] = None,
+    dask: Dask = None,
 ) -> None:
     """Raw scans -> prepared volumes: whitening, coil compression, coil maps from the ACS, normalisation.
 
@@ -259,6 +276,59 @@ def recon(
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
 
 
+@app.command()
+def compare(
+    path: Annotated[Path, typer.Argument(help="A folder of fully sampled raw scans, or one scan.")],
+    accel: Annotated[str, typer.Option("--accel", help="R, or several.")] = "2,4,6,8",
+    methods: Annotated[str, typer.Option("--methods", help="Names, separated by commas (default: all).")] = "",
+    prior: Priors = "",
+    samples: Samples = 8,
+    slices: Slices = None,
+    mask: Mask = "random",
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Also insert lesions: does their contrast return?")
+    ] = False,
+    tuned: TunedPath = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder of tables, figures and page.")] = Path("comparison"),
+    workers: Workers = 1,
+    dask: Dask = None,
+    force: Force = False,
+) -> None:
+    """All methods at all R on fully sampled scans: tables, CSV, figures, a page. A rerun repeats nothing that is finished."""
+    from functools import partial
+
+    from mri_ambient.console import stderr, stdout
+    from mri_ambient.processes import Spread
+    from recon.compare import claim, misfits, write_outputs
+    from recon.compare import compare as compare_all
+    from recon.compare_rows import Plan
+
+    check_choice("--mask", mask, MASK_KINDS)
+    named = parse_methods(methods)
+    paths = raw_scans(path)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
+    pictured = next((p for p in paths if fully_sampled(p)), None)
+    if pictured is None:
+        raise UserError(
+            f"{path}: holds no fully sampled scan, so that nothing can be compared; give a folder that does"
+        )
+    priors = priors_for(named, prior)
+    runs = planned_runs(named, priors, parse_accels(accel))
+    plan = Plan(runs, samples, seed, mask, slices, lesions, pictured.stem)
+    used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
+    notes = misfits(runs, used)
+    for note in notes:
+        stderr.print(note)
+    claim(out, plan, force)
+    outcome = compare_all(paths, plan, out, opened, Spread(workers, dask))
+    for table in write_outputs(outcome, plan, out, notes):
+        stdout.print(table)
+    stdout.print(f"tables, figures and comparison.html in {out}")
+    if outcome.failed:
+        raise typer.Exit(2)
+
+
 LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
 RECON_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "daps", "mmps", "aald", "adps")
@@ -314,6 +384,128 @@ def run_methods(
     for note in notes(volume, results, priors):
         stdout.print(note)
     stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
+
+
+def raw_scans(path: Path) -> list[Path]:
+    """The raw scans of a folder, or the one scan."""
+    from data_prep.readers import scan_files
+
+    if not path.is_dir():
+        return [path]
+    paths, _ = scan_files(path)
+    if not paths:
+        raise UserError(f"{path}: holds no scan; give a folder of raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+    return paths
+
+
+def fully_sampled(path: Path) -> bool:
+    """False too if the file is no scan, which is reported when its turn comes."""
+    from data_prep.readers import read_scan
+
+    try:
+        return read_scan(path).fully_sampled
+    except UserError:
+        return False
+
+
+def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, seed: int) -> "Source":
+    """What `recon` may know of a raw scan and can't read itself."""
+    from dataclasses import replace
+
+    from data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
+    from data_prep.readers import read_scan
+    from recon.compare_rows import Case, Source
+    from recon.lesions import Lesioned, lesion_kspace, place_lesions
+    from recon.reconstruct import reference_image
+
+    scan = read_scan(path)
+    digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))
+    if slices is not None:
+        first = max(0, (len(scan.kspace) - slices) // 2)
+        middle = slice(first, first + slices)
+        scan = replace(
+            scan, kspace=scan.kspace[middle], sens_maps=None if scan.sens_maps is None else scan.sens_maps[middle]
+        )
+
+    def case(accel: float) -> Case:
+        settings = PrepareSettings(accel, mask)
+        volume = prepare(scan, settings)
+        reference = reference_image(complete(scan, volume))
+        if not lesions:
+            return Case(volume, reference)
+        whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
+        placed = place_lesions(whole, seed)
+        added = scan.kspace + scan.mask[:, None] * lesion_kspace(whole, placed, scan.kspace.shape[-2])
+        ill = replace(scan, kspace=added)
+        volume_ill = prepare(ill, settings)
+        return Case(volume, reference, Lesioned(volume_ill, reference_image(complete(ill, volume_ill)), placed))
+
+    return Source(
+        name=path.stem,
+        subject=scan.subject or path.stem,
+        simulated=scan.simulated,
+        fully_sampled=scan.fully_sampled,
+        sha256=digest,
+        case=case,
+        own=lambda: prepare(scan, PrepareSettings()),
+    )
+
+
+def priors_for(methods: list[str], text: str) -> "list[tuple[str, Prior | None]]":
+    """Each method with each of the priors of ``text`` that it can use; without one if it needs none."""
+    from mri_ambient.priors.find import find_prior
+    from recon.methods import METHODS
+
+    folders: list[Path | None] = [Path(part.strip()) for part in text.split(",") if part.strip()] or [None]
+    found: list[tuple[str, Prior | None]] = []
+    for name in methods:
+        kinds = METHODS[name].kinds
+        if not kinds:
+            found.append((name, None))
+            continue
+        fitting, refusal = [], None
+        for folder in folders:
+            try:
+                fitting.append((name, find_prior(kinds, folder)))
+            except UserError as error:
+                refusal = error
+        if refusal and not fitting:
+            raise refusal
+        found += fitting
+    return found
+
+
+def planned_runs(
+    methods: list[str], priors: "list[tuple[str, Prior | None]]", accels: tuple[float, ...]
+) -> "tuple[Run, ...]":
+    from recon.compare_rows import Run
+    from recon.methods import METHODS
+
+    runs = []
+    for accel in accels:
+        for name, prior in priors:
+            several = sum(other == name for other, _ in priors) > 1
+            label = f"{name} ({prior.path})" if prior and several else name
+            runs.append(
+                Run(
+                    name,
+                    label,
+                    accel,
+                    METHODS[name].settings,
+                    prior.path.absolute() if prior else None,
+                    prior.card.weights_sha256 if prior else "",
+                )
+            )
+    return tuple(runs)
+
+
+def parse_methods(text: str) -> list[str]:
+    from recon.methods import METHODS
+
+    names = [part.strip() for part in text.split(",") if part.strip()] or list(METHODS)
+    for name in names:
+        check_choice("--methods", name, tuple(METHODS))
+    return list(dict.fromkeys(names))
 
 
 def parse_accels(text: str) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import PreparedVolume
+from recon.calibration import spread_over_error
 from recon.metrics import METRICS
 from recon.panel import draw_panel
 from recon.reconstruct import Reconstruction
@@ -40,11 +41,6 @@ def table(
             seconds = f"{found.seconds / len(found.samples):.2f}"
             show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
     return show
-
-
-def spread_over_error(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> float:
-    """Root mean square std over root mean square |mean - reference|, over all pixels."""
-    return float(found.std.norm() / (found.mean - reference).norm())
 
 
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
