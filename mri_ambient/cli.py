@@ -10,8 +10,7 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
-    from mri_ambient.priors.card import Prior
-    from recon.compare_rows import Run, Source
+    from recon.compare_rows import Source
 
 app = typer.Typer(
     name="mri-ambient",
@@ -262,6 +261,7 @@ def recon(
     ] = "dds",
     prior: PriorPath = None,
     samples: Samples = 8,
+    tuned: TunedPath = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")
@@ -273,7 +273,7 @@ def recon(
     check_choice("--method", method, RECON_METHODS)
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
-    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force)
+    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned)
 
 
 @app.command()
@@ -300,12 +300,14 @@ def compare(
 
     from mri_ambient.console import stderr, stdout
     from mri_ambient.processes import Spread
-    from recon.compare import claim, misfits, write_outputs
     from recon.compare import compare as compare_all
+    from recon.compare import write_outputs
+    from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for
     from recon.compare_rows import Plan
+    from recon.tuning import find_tuned
 
     check_choice("--mask", mask, MASK_KINDS)
-    named = parse_methods(methods)
+    named = named_methods(methods)
     paths = raw_scans(path)
     opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
     pictured = next((p for p in paths if fully_sampled(p)), None)
@@ -313,11 +315,16 @@ def compare(
         raise UserError(
             f"{path}: holds no fully sampled scan, so that nothing can be compared; give a folder that does"
         )
-    priors = priors_for(named, prior)
-    runs = planned_runs(named, priors, parse_accels(accel))
-    plan = Plan(runs, samples, seed, mask, slices, lesions, pictured.stem)
+    priors = priors_for(named, [Path(part.strip()) for part in prior.split(",") if part.strip()])
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
-    notes = misfits(runs, used)
+    found = find_tuned(tuned, used)
+    runs = planned_runs(priors, parse_accels(accel), found[1] if found else None)
+    seen = tuple((s.sha256, s.scan, s.subject) for s in found[1].scans) if found else ()
+    plan = Plan(runs, samples, seed, mask, slices, lesions, pictured.stem, seen)
+    notes = [
+        f"settings: {found[0]}" if found else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
+    ]
+    notes += misfits(runs, used)
     for note in notes:
         stderr.print(note)
     claim(out, plan, force)
@@ -327,6 +334,57 @@ def compare(
     stdout.print(f"tables, figures and comparison.html in {out}")
     if outcome.failed:
         raise typer.Exit(2)
+
+
+@app.command()
+def tune(
+    path: Annotated[
+        Path, typer.Argument(help="A folder of validation scans, or one: raw, none of them to be tested on.")
+    ],
+    accel: Annotated[str, typer.Option("--accel", help="R, or several, for fully sampled scans.")] = "4,8",
+    methods: Annotated[str, typer.Option("--methods", help="Names, separated by commas (default: all).")] = "",
+    prior: PriorPath = None,
+    samples: Samples = 4,
+    slices: Slices = None,
+    mask: Mask = "random",
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write (default: tuned.json beside the prior).")
+    ] = None,
+    workers: Workers = 1,
+    dask: Dask = None,
+    force: Force = False,
+) -> None:
+    """Choose every method's settings on validation scans, the same number of tries each, for `compare` and `recon`.
+
+    By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.
+    """
+    from functools import partial
+
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing
+    from mri_ambient.priors.find import RUNS, newest_run
+    from mri_ambient.processes import Spread
+    from recon.compare_plan import named_methods, priors_for
+    from recon.compare_rows import Plan
+    from recon.tuning import NAME, tuning_table, write_tuned
+    from recon.tuning import tune as tune_all
+
+    check_choice("--mask", mask, MASK_KINDS)
+    named = named_methods(methods)
+    target = out or (prior or newest_run(RUNS) or Path()) / NAME
+    refuse_existing(target, force)
+    paths = raw_scans(path)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=False, seed=seed)
+    truth = any(fully_sampled(p) for p in paths)
+    accels = parse_accels(accel) if truth else (round(opened(paths[0]).own().accel, 1),)
+    priors = priors_for(named, [prior] if prior else [])
+    plan = Plan((), samples, seed, mask, slices, False)
+    rows = target.with_name(f"{target.stem}_rows")
+    tuned = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))
+    write_tuned(target, tuned)
+    stdout.print(tuning_table(tuned))
+    stdout.print(f"wrote {target}; `compare` and `recon` use it if it is beside the prior, or with --tuned {target}")
 
 
 LINE_KINDS = ("random", "equispaced", "gaussian")
@@ -352,6 +410,7 @@ def run_methods(
     seed: int,
     target: Path,
     force: bool,
+    tuned: Path | None = None,
 ) -> None:
     """Reconstruct ``file`` by every method, write that of ``kept`` and the panel, print the table."""
     from data_prep.prepare import PrepareSettings, complete, prepare
@@ -359,10 +418,13 @@ def run_methods(
     from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing, writable_folder
     from mri_ambient.priors.find import find_prior
+    from recon.determined import determined_share
     from recon.methods import METHODS
+    from recon.problem import problem_of
     from recon.recon_file import write_reconstruction
     from recon.reconstruct import reconstruct, reference_image
     from recon.summary import draw, notes, table
+    from recon.tuning import doubts, find_tuned, nearest
 
     if target.suffix != ".h5":
         raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
@@ -375,14 +437,30 @@ def run_methods(
     priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
     volume = prepare(scan, PrepareSettings(accel, mask))
     reference = reference_image(complete(scan, volume)) if accel is not None else None
+    found = find_tuned(tuned, [priors[kept]] if kept in priors else [])
+    chosen = {}
+    if found:
+        hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
+        chosen = {name: nearest(found[1], name, volume.accel, hashes.get(name, "")) for name in methods}
+        chosen = {name: choice for name, choice in chosen.items() if choice}
     results = {}
     for name in methods:
-        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed)
-    write_reconstruction(target, results[kept], volume.provenance | {"realised_accel": volume.accel})
-    draw(target.with_suffix(".png"), volume, results, kept, reference)
+        settings = chosen[name].settings if name in chosen else None
+        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
+    share = determined_share(problem_of(volume), volume.name, seed)
+    provenance = volume.provenance | {"realised_accel": volume.accel}
+    if kept in chosen:
+        provenance |= {"tuned_at": chosen[kept].accel, "temperature": chosen[kept].temperature}
+    write_reconstruction(target, results[kept], share, provenance)
+    draw(target.with_suffix(".png"), volume, results, kept, share, reference)
     stdout.print(table(volume, results, reference))
     for note in notes(volume, results, priors):
         stdout.print(note)
+    for name, choice in chosen.items():
+        stdout.print(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
+    if kept in chosen:
+        for note in doubts(volume, results[kept], priors.get(kept), chosen[kept], seed):
+            stdout.print(note)
     stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
 
 
@@ -449,63 +527,6 @@ def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, see
         case=case,
         own=lambda: prepare(scan, PrepareSettings()),
     )
-
-
-def priors_for(methods: list[str], text: str) -> "list[tuple[str, Prior | None]]":
-    """Each method with each of the priors of ``text`` that it can use; without one if it needs none."""
-    from mri_ambient.priors.find import find_prior
-    from recon.methods import METHODS
-
-    folders: list[Path | None] = [Path(part.strip()) for part in text.split(",") if part.strip()] or [None]
-    found: list[tuple[str, Prior | None]] = []
-    for name in methods:
-        kinds = METHODS[name].kinds
-        if not kinds:
-            found.append((name, None))
-            continue
-        fitting, refusal = [], None
-        for folder in folders:
-            try:
-                fitting.append((name, find_prior(kinds, folder)))
-            except UserError as error:
-                refusal = error
-        if refusal and not fitting:
-            raise refusal
-        found += fitting
-    return found
-
-
-def planned_runs(
-    methods: list[str], priors: "list[tuple[str, Prior | None]]", accels: tuple[float, ...]
-) -> "tuple[Run, ...]":
-    from recon.compare_rows import Run
-    from recon.methods import METHODS
-
-    runs = []
-    for accel in accels:
-        for name, prior in priors:
-            several = sum(other == name for other, _ in priors) > 1
-            label = f"{name} ({prior.path})" if prior and several else name
-            runs.append(
-                Run(
-                    name,
-                    label,
-                    accel,
-                    METHODS[name].settings,
-                    prior.path.absolute() if prior else None,
-                    prior.card.weights_sha256 if prior else "",
-                )
-            )
-    return tuple(runs)
-
-
-def parse_methods(text: str) -> list[str]:
-    from recon.methods import METHODS
-
-    names = [part.strip() for part in text.split(",") if part.strip()] or list(METHODS)
-    for name in names:
-        check_choice("--methods", name, tuple(METHODS))
-    return list(dict.fromkeys(names))
 
 
 def parse_accels(text: str) -> tuple[float, ...]:

@@ -2,8 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from rich.table import Table
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, remove_leftovers, writable_folder
-from mri_ambient.priors.card import Prior
 from mri_ambient.processes import Job, Result, Spread, run_jobs
 from recon.compare_figure import draw_errors, draw_pictures
 from recon.compare_page import write_page
-from recon.compare_rows import Plan, Row, Run, Source, compare_scan
+from recon.compare_rows import Plan, Row, Source, compare_scan
 from recon.compare_summary import (
     DIFFERENCE,
     ERROR_COLUMNS,
@@ -29,7 +28,6 @@ from recon.compare_summary import (
     Summary,
     cells,
     described,
-    listed,
     shown_columns,
     summarise,
 )
@@ -52,6 +50,19 @@ def compare(paths: Sequence[Path], plan: Plan, out: Path, open_source: OpenSourc
     open_source: reads a raw scan; has to be a function that another process can import. A scan that can't be used is reported
     and the rest go on. Raises UserError if none can be used.
     """
+    return spread_over_scans(compare_file, paths, plan, out, open_source, spread)
+
+
+def spread_over_scans(
+    function: Callable[..., list[Row]],
+    paths: Sequence[Path],
+    plan: Plan,
+    out: Path,
+    open_source: OpenSource,
+    spread: Spread,
+) -> Outcome:
+    """``function(path, accel, plan, out/rows, open_source)`` for every scan at every R of the plan. Raises UserError if none
+    could be done."""
     folder = writable_folder(out / "rows")
     remove_leftovers(folder)
     accels = list(dict.fromkeys(run.accel for run in plan.runs))
@@ -67,7 +78,7 @@ def compare(paths: Sequence[Path], plan: Plan, out: Path, open_source: OpenSourc
                 stderr.print(f"[red]failed[/] {escape(str(error))}", highlight=False)
                 failed.append(str(error))
 
-    run_jobs(compare_file, jobs, spread, "comparing", collect)
+    run_jobs(function, jobs, spread, "comparing", collect)
     if not rows:
         raise UserError(failed[0])
     return Outcome([row for job in jobs for row in rows.get((job[0], job[1]), [])], failed)
@@ -78,37 +89,20 @@ def compare_file(path: Path, accel: float, plan: Plan, folder: Path, open_source
     source = open_source(path)
     if not source.fully_sampled:
         raise UserError(f"{path}: is already undersampled, so that there is nothing to compare with; leave it out")
+    require_unseen(source, path, plan)
     return compare_scan(source, accel, plan, folder)
 
 
-def claim(out: Path, plan: Plan, force: bool) -> None:
-    """Write what is compared to ``out/plan.json``. Raises UserError if something else was, unless ``force``."""
-    path = out / "plan.json"
-    text = json.dumps(asdict(plan), indent=2, default=str) + "\n"
-    if path.exists() and path.read_text() != text and not force:
-        raise UserError(
-            f"{out}: holds a comparison of other methods or settings; pass --force to replace its tables (finished rows that "
-            "serve are used), or another --out"
-        )
-    with atomic_write(path) as temporary:
-        temporary.write_text(text)
-
-
-def misfits(runs: Iterable[Run], priors: Iterable[Prior]) -> list[str]:
-    """A sentence for each `masked` prior that is used far from the R of its training: beyond a factor of two."""
-    accels = sorted({run.accel for run in runs if run.prior is not None})
-    sentences = []
-    for prior in priors:
-        trained = prior.card.training.get("accel")
-        if prior.card.kind != "masked" or not trained:
-            continue
-        far = [accel for accel in accels if accel > 2 * max(trained) or accel < min(trained) / 2]
-        if far:
-            sentences.append(
-                f"warning: prior {prior.path} was trained at R={listed(trained)}, and the scans are compared at "
-                f"R={listed(far)}, far from it; train one for that R to be fair to it"
+def require_unseen(source: Source, path: Path, plan: Plan) -> None:
+    """Raises UserError if settings were chosen on this scan: on its very k-space, or, for raw scans, on one of the same name
+    and subject. Simulated scans of different seeds share names."""
+    for digest, name, subject in plan.tuning_scans:
+        alike = not source.simulated and (name, subject) == (source.name, source.subject)
+        if digest == source.sha256 or alike:
+            raise UserError(
+                f"{path}: is one of the scans on which the methods were tuned, which flatters them; compare on others, or pass "
+                "another --tuned"
             )
-    return sentences
 
 
 def write_outputs(outcome: Outcome, plan: Plan, out: Path, notes: Sequence[str]) -> list[Table]:

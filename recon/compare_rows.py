@@ -66,11 +66,15 @@ class Run:
     temperature: float = 1.0
     tuned_at: float | None = None
 
+    def as_stored(self) -> Row | None:
+        """The settings as JSON gives them back."""
+        return None if self.settings is None else json.loads(json.dumps(asdict(self.settings)))
+
 
 @dataclass(frozen=True)
 class Plan:
     """What is compared, besides the scans. slices: how many of the middle, None for all. pictured: the scan whose middle slice
-    is kept as a picture."""
+    is kept as a picture. tuning_scans: (sha256, name, subject) of scans on which settings were chosen."""
 
     runs: tuple[Run, ...]
     samples: int
@@ -79,6 +83,7 @@ class Plan:
     slices: int | None
     lesions: bool
     pictured: str = ""
+    tuning_scans: tuple[tuple[str, str, str], ...] = ()
 
 
 def kept(folder: Path, name: str, identity: Row, compute: Callable[[], Row]) -> Row:
@@ -106,7 +111,7 @@ def identity_of(source: Source, run: Run, plan: Plan) -> Row:
         "method": run.method,
         "label": run.label,
         "accel": run.accel,
-        "settings": None if run.settings is None else asdict(run.settings),
+        "settings": run.as_stored(),
         "prior_sha256": run.prior_sha256,
         "samples": plan.samples,
         "seed": plan.seed,
@@ -161,7 +166,8 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     if case.lesioned is not None:
         again = reconstruct(case.lesioned.volume, run.method, prior, plan.samples, plan.seed, run.settings)
         row["lesions"] = contrast_recovery(case.lesioned, again, found, reference)
-        row["lesion_recovery"] = float(np.mean([lesion["recovery"] for lesion in row["lesions"]]))
+        recovered = [lesion["recovery"] for lesion in row["lesions"]]
+        row["lesion_recovery"] = sum(recovered) / len(recovered) if recovered else None
     if picture is not None:
         middle = len(reference) // 2
         with atomic_write(picture) as temporary, temporary.open("wb") as file:

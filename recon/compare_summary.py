@@ -41,7 +41,7 @@ def summarise(rows: Sequence[Row], seed: int) -> list[Summary]:
     summaries = []
     for (accel, label), those in sorted(groups.items(), key=lambda item: item[0][0]):
         yardstick = {row["scan"]: row["NRMSE_mean"] for row in groups.get((accel, YARDSTICK), [])}
-        paired = [
+        paired: list[Row] = [
             row | {DIFFERENCE: row["NRMSE_mean"] - yardstick[row["scan"]] if row["scan"] in yardstick else None}
             for row in those
         ]
@@ -89,11 +89,11 @@ OTHER_COLUMNS: Columns = {
 }
 WITH_INTERVAL = ("NRMSE", f"minus {YARDSTICK}")
 LEGEND = (
-    "Magnitude errors against the coil-combined fully sampled image (MVUE), data range = volume maximum. one: NRMSE of one sample; "
-    "the others: of the mean of all samples. [95 % bootstrap interval over subjects], none below 3 subjects. std/error: 1 "
-    "is calibrated; *: samples hardly differ by construction, their spread is no uncertainty. 50 %, 90 %: the share of pixels that "
-    "such intervals cover. residual: misfit on measured samples in units of the noise. calls: network evaluations an image. "
-    "lesions: the share of inserted contrast that comes back."
+    "Magnitude errors against the coil-combined fully sampled image (MVUE), data range = volume maximum. one: NRMSE of one "
+    "sample; the others: of the mean of all samples. [95 % bootstrap interval over subjects], none below 3 subjects. std/error "
+    "is 1 if calibrated; *: samples hardly differ by construction, their spread says nothing. 50 %, 90 %: the share of pixels "
+    "that such intervals cover. residual: misfit on measured samples in units of the noise. calls: network evaluations an "
+    "image. lesions: the share of inserted contrast that comes back."
 )
 
 

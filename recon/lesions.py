@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -46,7 +47,7 @@ class Lesioned:
 
 
 def place_lesions(complete: PreparedVolume, seed: int) -> tuple[Lesion, ...]:
-    """One lesion of each width and contrast a slice, where there is signal, apart from each other; fewer if there is no room."""
+    """One lesion of each width and contrast a slice, where there is signal, apart from each other; fewer if room is lacking."""
     placed = []
     for index, image in enumerate(problem_of(complete).adjoint.abs()):
         generator = Generator().manual_seed(mask_seed(complete.name, index, seed, "lesions"))
@@ -92,7 +93,7 @@ def contrast_recovery(
     with_lesions: Reconstruction,
     without: Reconstruction,
     reference: Complex[Tensor, "slice y x"],
-) -> list[dict[str, float | None]]:
+) -> list[dict[str, Any]]:
     """For each lesion, of profile w: sum w (|mean with| - |mean without|) / sum w (|reference with| - |reference without|).
 
     1: all of it came back; 0: the method ignores it. with_lesions, without: by the same method, settings and seed. low, high:

@@ -22,14 +22,18 @@ class Pane(NamedTuple):
     brightest: float
 
 
-def draw_panel(path: Path, images: Mapping[str, Image], std: Image | None, reference: Image | None, title: str) -> None:
-    """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise.
+def draw_panel(
+    path: Path, images: Mapping[str, Image], std: Image | None, share: Image, reference: Image | None, title: str
+) -> None:
+    """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise, and the ``share``
+    of each pixel that the data determine, from 0 to 1.
 
-    images: method name -> magnitude of one slice. std: None if the method has no spread. reference: None if unknown.
+    images: method name -> magnitude of one slice. std: None if it would say nothing. reference: None if unknown.
     """
     window = float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
     spread = [] if std is None else [Pane(f"posterior std x{GAIN}", std, "magma", window / GAIN)]
+    spread.append(Pane("determined by the data, 0 to 1", share, "viridis", 1.0))
     if reference is None:
         rows = [magnitudes + spread]
     else:
@@ -37,7 +41,10 @@ def draw_panel(path: Path, images: Mapping[str, Image], std: Image | None, refer
             Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
             for name, image in images.items()
         ]
-        rows = [[Pane("reference", reference, "gray", window), *magnitudes], (spread or [None]) + errors]
+        upper = [Pane("reference", reference, "gray", window), *magnitudes]
+        lower = [*spread, *errors]
+        columns = max(len(upper), len(lower))
+        rows = [row + [None] * (columns - len(row)) for row in (upper, lower)]
     with atomic_write(path) as temporary:
         draw_rows(rows, title, 2.6).savefig(temporary, format="png")
 
