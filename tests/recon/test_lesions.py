@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from mri_ambient.cli import open_source
 from mri_ambient.physics.fourier import fftc, ifftc
 from recon.compare_rows import Case
 from recon.lesions import CONTRASTS, WIDTHS, Lesion, contrast_recovery, lesion_kspace, place_lesions
 from recon.reconstruct import Reconstruction, reconstruct, reference_image
+from tests.operators import random_complex
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,15 @@ def test_an_oversampled_readout(scans):
     scan = read_scan(scans / "subject_0.h5")
     image = ifftc(scan.kspace[:1], (-2,))
     padded = torch.nn.functional.pad(torch.view_as_real(image), (0, 0, 0, 0, 24, 24))
-    wide = replace(scan, kspace=fftc(torch.view_as_complex(padded), (-2,)), recon_rows=48, sens_maps=None)
+    kspace = fftc(torch.view_as_complex(padded), (-2,))
+    kspace += 1e-3 * kspace.abs().max() * random_complex(tuple(kspace.shape), 0, torch.complex64)
+    wide = replace(scan, kspace=kspace, recon_rows=48, sens_maps=None)
     whole = prepare(wide, PrepareSettings(coils=4))
-    before = reference_image(complete(wide, whole))
+    before = reference_image(whole)
     lesion = Lesion(0, (24, 26), 4.0, 0.5)
     ill = replace(wide, kspace=wide.kspace + lesion_kspace(whole, [lesion], 96))
-    gain = reference_image(complete(ill, whole)).abs()[0] - before.abs()[0]
+    gain = reference_image(prepare(ill, PrepareSettings(coils=4))).abs()[0] - before.abs()[0]
     profile = lesion.profile((48, 48))
     tissue = (profile * before[0].abs()).sum() / profile.sum()
-    torch.testing.assert_close(gain, 0.5 * tissue * profile, rtol=0, atol=0.01 * float(tissue))
+    close = profile > 0.2
+    torch.testing.assert_close(gain[close], 0.5 * tissue * profile[close], rtol=0, atol=0.05 * float(tissue))
