@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,7 +22,10 @@ stderr = Console(stderr=True, soft_wrap=True)
 
 @contextmanager
 def progress_bar(*columns: TextColumn) -> Iterator[Progress]:
-    """A bar with count, elapsed and remaining time, followed by the given extra columns."""
+    """A bar with count, elapsed and remaining time, followed by the given extra columns.
+
+    Not in a worker process, whose bar would cross its parent's.
+    """
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,6 +35,7 @@ def progress_bar(*columns: TextColumn) -> Iterator[Progress]:
         TimeRemainingColumn(),
         *columns,
         console=stderr,
+        disable=parent_process() is not None,
     )
     with bar:
         yield bar

@@ -23,12 +23,13 @@ Solve = Callable[[Problem, Prior | None, int, Any, Generators, Callback], Images
 @dataclass(frozen=True)
 class Method:
     """solve: a function ``(problem, prior, samples, settings, generators, callback) -> images [k, slice, y, x]``.
-    settings: of its sampler, by default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
-    none for classical methods."""
+    settings: a frozen dataclass, the default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
+    none for classical methods. candidates: changes to the settings among which ``tune`` chooses, as many for every method."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()
-    settings: Annealing | None = None
+    settings: Any = None
+    candidates: tuple[dict[str, Any], ...] = ()
 
 
 def solve_classically(
@@ -69,8 +70,8 @@ def solve_by_sampling(
     return sampler(denoise, problem, samples, settings, generators, callback)
 
 
-def sampling(sampler: Callable[..., Images], settings: Annealing) -> Method:
-    return Method(partial(solve_by_sampling, sampler=sampler), ("image", "masked"), settings)
+def sampling(sampler: Callable[..., Images], settings: Annealing, *candidates: dict[str, Any]) -> Method:
+    return Method(partial(solve_by_sampling, sampler=sampler), ("image", "masked"), settings, candidates)
 
 
 METHODS: dict[str, Method] = {
@@ -78,9 +79,54 @@ METHODS: dict[str, Method] = {
     "cg-sense": Method(partial(solve_classically, solver=cg_sense)),
     "l1-wavelet": Method(partial(solve_classically, solver=l1_wavelet)),
     "aos": Method(solve_in_one_step, ("masked",)),
-    "dds": sampling(dds, DdsSettings()),
-    "daps": sampling(daps, DapsSettings()),
-    "mmps": sampling(mmps, MmpsSettings()),
-    "aald": sampling(aald, AaldSettings()),
-    "adps": sampling(adps, AdpsSettings()),
+    "dds": sampling(
+        dds,
+        DdsSettings(),
+        {},
+        {"sigma_max": 1.0},
+        {"sigma_max": 0.4},
+        {"eta": 0.85},
+        {"prior_spread": 0.25},
+        {"prior_spread": 1.0},
+    ),
+    "daps": sampling(
+        daps,
+        DapsSettings(),
+        {},
+        {"sigma_max": 2.0},
+        {"sigma_max": 0.4},
+        {"inner_spread": 0.5},
+        {"inner_spread": 0.25},
+        {"prior_spread": 0.25},
+    ),
+    "mmps": sampling(
+        mmps,
+        MmpsSettings(),
+        {},
+        {"sigma_max": 2.0},
+        {"sigma_max": 0.4},
+        {"eta": 0.85},
+        {"order": 2},
+        {"iterations": 5},
+    ),
+    "aald": sampling(
+        aald,
+        AaldSettings(),
+        {},
+        {"sigma_max": 2.0},
+        {"sigma_max": 0.4},
+        {"step_size": 0.1},
+        {"step_size": 0.4},
+        {"sigma_min": 0.03},
+    ),
+    "adps": sampling(
+        adps,
+        AdpsSettings(),
+        {},
+        {"step_size": 0.3},
+        {"step_size": 3.0},
+        {"sigma_max": 2.0},
+        {"sigma_max": 2.0, "step_size": 0.3},
+        {"sigma_max": 2.0, "step_size": 3.0},
+    ),
 }

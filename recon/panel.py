@@ -1,11 +1,12 @@
 """The picture of a reconstruction: methods side by side in one window, their errors, and the std."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from mri_ambient.files import atomic_write
 
@@ -21,16 +22,18 @@ class Pane(NamedTuple):
     brightest: float
 
 
-def draw_panel(path: Path, images: Mapping[str, Image], std: Image | None, reference: Image | None, title: str) -> None:
-    """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise.
+def draw_panel(
+    path: Path, images: Mapping[str, Image], std: Image | None, share: Image, reference: Image | None, title: str
+) -> None:
+    """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise, and the ``share``
+    of each pixel that the data determine, from 0 to 1.
 
-    images: method name -> magnitude of one slice. std: None if the method has no spread. reference: None if unknown.
+    images: method name -> magnitude of one slice. std: None if it would say nothing. reference: None if unknown.
     """
-    from matplotlib.figure import Figure
-
     window = float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
     spread = [] if std is None else [Pane(f"posterior std x{GAIN}", std, "magma", window / GAIN)]
+    spread.append(Pane("determined by the data, 0 to 1", share, "viridis", 1.0))
     if reference is None:
         rows = [magnitudes + spread]
     else:
@@ -38,15 +41,23 @@ def draw_panel(path: Path, images: Mapping[str, Image], std: Image | None, refer
             Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
             for name, image in images.items()
         ]
-        rows = [[Pane("reference", reference, "gray", window), *magnitudes], (spread or [None]) + errors]
-    size = (2.6 * len(rows[0]), 2.9 * len(rows) + 0.5)
+        upper = [Pane("reference", reference, "gray", window), *magnitudes]
+        lower = [*spread, *errors]
+        columns = max(len(upper), len(lower))
+        rows = [row + [None] * (columns - len(row)) for row in (upper, lower)]
+    with atomic_write(path) as temporary:
+        draw_rows(rows, title, 2.6).savefig(temporary, format="png")
+
+
+def draw_rows(rows: Sequence[Sequence[Pane | None]], title: str, inches: float) -> Figure:
+    """Panes side by side on black, each ``inches`` wide, under the title and the NOTICE."""
+    size = (inches * len(rows[0]), 1.115 * inches * len(rows) + 0.5)
     figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="black")
     for axes, panes in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
         for axis, pane in zip(axes, panes, strict=True):
             axis.set_axis_off()
             if pane is not None:
                 axis.imshow(pane.image, cmap=pane.colours, vmin=0, vmax=pane.brightest)
-                axis.set_title(pane.title, color="white", fontsize=9)
+                axis.set_title(pane.title, color="white", fontsize=3.5 * inches)
     figure.suptitle(f"{title}\n{NOTICE}", color="white", fontsize=9)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
+    return figure

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from jaxtyping import Float
+from torch import Tensor
 
 from mri_ambient import __version__
 from mri_ambient.files import atomic_write
@@ -13,9 +15,12 @@ from recon.reconstruct import Reconstruction
 FORMAT = "mri-ambient reconstruction 1"
 
 
-def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str, Any]) -> None:
+def write_reconstruction(
+    path: Path, found: Reconstruction, share: Float[Tensor, "slice y x"], provenance: dict[str, Any]
+) -> None:
     """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` [slice, k, y, x],
-    ``measured_residual`` [slice]; attributes: method, prior_sha256, seed, seconds, matrix, provenance (JSON).
+    ``measured_residual`` [slice], ``determined_share`` (:func:`recon.determined.determined_share`); attributes: method,
+    prior_sha256, seed, seconds, matrix, provenance (JSON).
     """
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
@@ -30,4 +35,5 @@ def write_reconstruction(path: Path, found: Reconstruction, provenance: dict[str
         file["mean"] = found.mean.numpy()
         file["std"] = found.std.numpy()
         file["measured_residual"] = found.measured_residual.numpy()
+        file["determined_share"] = share.numpy()
         file["samples"] = found.samples.numpy()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -18,7 +19,6 @@ from mri_ambient.priors.card import Card, Prior
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.problem import Problem, problem_of, project
-from recon.samplers.annealing import Annealing
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
 BATCH = 32  # images of all slices and samples together that a method works on at once; bounds memory
@@ -29,7 +29,7 @@ class Reconstruction:
     """K images a slice, in the units of the file's k-space; K = 1 for methods without spread.
 
     measured_residual: of the mean, per slice, the root mean square misfit on the measured samples over the noise level.
-    matrix: the matrix at which the prior worked.
+    matrix: the matrix at which the prior worked. settings: the method's, as used.
     """
 
     method: str
@@ -39,10 +39,20 @@ class Reconstruction:
     matrix: tuple[int, int]
     seed: int
     prior: Card | None
+    settings: Any = None
 
     @property
     def mean(self) -> Complex[Tensor, "slice y x"]:
         return self.samples.mean(1)
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the std means something: several samples, of a prior that does not always see the same lines of them.
+
+        A `masked` prior that is shown the scan's own lines gives K times nearly the same image, right or wrong.
+        """
+        fixed = self.prior is not None and self.prior.kind == "masked" and getattr(self.settings, "masks", "") == "scan"
+        return self.samples.shape[1] > 1 and not fixed
 
     @property
     def std(self) -> Float[Tensor, "slice y x"]:
@@ -58,12 +68,12 @@ def reconstruct(
     prior: Prior | None,
     samples: int,
     seed: int,
-    settings: Annealing | None = None,
+    settings: Any = None,
     batch: int = BATCH,
 ) -> Reconstruction:
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
-    settings: of the sampler, instead of its own. batch: as many slices at once as make at most so many images, but at least one
+    settings: of the method, instead of its own. batch: as many slices at once as make at most so many images, but at least one
     slice with its K samples. Memory grows with it, results do not depend on it beyond rounding.
     Raises UserError if the method needs another kind of prior, if memory does not suffice, or if a sampler fails.
     """
@@ -75,7 +85,7 @@ def reconstruct(
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
     settings = settings or chosen.settings
-    steps = settings.steps if settings else 1
+    steps = getattr(settings, "steps", 1)
     count, together = len(volume.kspace), max(1, batch // samples)
     images, residuals = [], []
     with progress_bar() as bar:
@@ -103,6 +113,7 @@ def reconstruct(
         matrix=matrix,
         seed=seed,
         prior=prior.card if prior and chosen.kinds else None,
+        settings=settings,
     )
 
 

@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from rich.table import Table
 from torch import Tensor
 
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import PreparedVolume
+from recon.calibration import spread_over_error
 from recon.metrics import METRICS
 from recon.panel import draw_panel
 from recon.reconstruct import Reconstruction
+
+NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly differ, right or wrong"
 
 
 def table(
@@ -36,15 +39,11 @@ def table(
             if reference is not None:
                 row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
                 of_mean = label != name and label == _title(name, found)
-                row.append(f"{spread_over_error(found, reference):.2f}" if of_mean else "")
+                spread = f"{spread_over_error(found, reference):.2f}" if found.spreads else "no spread"
+                row.append(spread if of_mean else "")
             seconds = f"{found.seconds / len(found.samples):.2f}"
             show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
     return show
-
-
-def spread_over_error(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> float:
-    """Root mean square std over root mean square |mean - reference|, over all pixels."""
-    return float(found.std.norm() / (found.mean - reference).norm())
 
 
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
@@ -58,8 +57,8 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
                 f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the pixel of "
                 "the prior's training, and back; detail beyond it comes from the measured lines alone"
             )
-        if prior.card.kind == "masked" and found.samples.shape[1] > 1:
-            yield f"{name}: a masked prior's samples hardly differ; their std is no measure of uncertainty"
+        if found.samples.shape[1] > 1 and not found.spreads:
+            yield f"{name}: {NO_SPREAD}; how sure it is can't be read from them"
 
 
 def draw(
@@ -67,18 +66,22 @@ def draw(
     volume: PreparedVolume,
     results: Mapping[str, Reconstruction],
     kept: str,
+    share: Float[Tensor, "slice y x"],
     reference: Complex[Tensor, "slice y x"] | None,
 ) -> None:
-    """The panel of the middle slice."""
+    """The panel of the middle slice. share: of :func:`recon.determined.determined_share`."""
     middle = len(volume.kspace) // 2
     names = [name for name in results if name in ("zero-filled", "l1-wavelet", kept)]
     images = {_title(name, results[name]): results[name].mean[middle].abs().numpy() for name in names}
     found = results[kept]
-    std = found.std[middle].numpy() if found.samples.shape[1] > 1 else None
+    std = found.std[middle].numpy() if found.spreads else None
     title = f"{volume.name}, slice {middle}, R={volume.accel:.2f}"
     if found.prior and found.matrix != volume.kspace.shape[-2:]:
         title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]}"
-    draw_panel(path, images, std, None if reference is None else reference[middle].abs().numpy(), title)
+    if found.samples.shape[1] > 1 and not found.spreads:
+        title += f"; no std: {NO_SPREAD}"
+    truth = None if reference is None else reference[middle].abs().numpy()
+    draw_panel(path, images, std, share[middle].numpy(), truth, title)
 
 
 def _versions(name: str, found: Reconstruction) -> dict:

@@ -1,5 +1,6 @@
 """Shapes and types of the packages are checked while the tests run; small simulated scans that many tests share."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.cli import main
 from mri_ambient.store import PreparedVolume
 
 torch.set_num_threads(2)
@@ -38,3 +40,18 @@ def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undersampled(scans: Path) -> PreparedVolume:
     """The first scan at R=3."""
     return prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(accel=3, acs=ACS))
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """Type a command in an empty folder; returns (exit code, what it printed)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["mri-ambient", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out + captured.err
+
+    return run

@@ -2,29 +2,11 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-
-from mri_ambient.cli import main
-
-
-@pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Type a command in an empty folder; returns (exit code, what it printed)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["mri-ambient", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out + captured.err
-
-    return run
 
 
 def scan_with(path, **datasets):

@@ -125,14 +125,14 @@ def test_the_wrong_prior(undersampled):
 
 def test_file(undersampled, tmp_path):
     found = reconstruct(first_slices(undersampled, 1), "dds", untrained("image"), 2, seed=0)
-    write_reconstruction(tmp_path / "a_recon.h5", found, undersampled.provenance)
+    write_reconstruction(tmp_path / "a_recon.h5", found, torch.ones(1, 48, 48), undersampled.provenance)
     with h5py.File(tmp_path / "a_recon.h5") as file:
         assert file["reconstruction"].shape == (1, 48, 48)
         assert file["reconstruction"].dtype == "float32"
         assert file["samples"].shape == (1, 2, 48, 48)
         assert file.attrs["method"] == "dds"
         assert file.attrs["seed"] == 0
-        assert set(file) == {"reconstruction", "mean", "std", "samples", "measured_residual"}
+        assert set(file) == {"reconstruction", "mean", "std", "samples", "measured_residual", "determined_share"}
 
 
 def test_undersampled_on_both_axes(scans, tmp_path):

@@ -1,0 +1,213 @@
+"""One scan, one R, one method: a row of numbers, made once and kept in a file of its own."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jaxtyping import Complex
+from torch import Tensor
+
+from mri_ambient import __version__
+from mri_ambient.files import atomic_write
+from mri_ambient.priors.card import Prior, load_prior
+from mri_ambient.store import PreparedVolume
+from recon.calibration import coverage, spread_over_error, standardised_errors
+from recon.lesions import Lesioned, contrast_recovery
+from recon.metrics import METRICS
+from recon.problem import problem_of
+from recon.reconstruct import Reconstruction, reconstruct
+
+Row = dict[str, Any]
+LEVELS = (0.5, 0.9)
+SKETCH = (np.arange(200) + 0.5) / 200  # at which a scan's standardised errors are kept
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan at one R, and the image that errors are measured against; ``lesioned``: the same scan with lesions."""
+
+    volume: PreparedVolume
+    reference: Complex[Tensor, "slice y x"]
+    lesioned: Lesioned | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw scan. sha256: of its k-space, so that a copy is known. subject: a pseudonym, or the name. case: makes the scan
+    undersampled at R. own: prepares it as it was sampled."""
+
+    name: str
+    subject: str
+    simulated: bool
+    fully_sampled: bool
+    sha256: str
+    case: Callable[[float], Case]
+    own: Callable[[], PreparedVolume]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method at one R. label: how it is called, with its prior if that is not the only one. prior: its folder.
+    tuned_at: at which R its settings were chosen, None if they are its defaults."""
+
+    method: str
+    label: str
+    accel: float
+    settings: Any = None
+    prior: Path | None = None
+    prior_sha256: str = ""
+    temperature: float = 1.0
+    tuned_at: float | None = None
+
+    def as_stored(self) -> Row | None:
+        """The settings as JSON gives them back."""
+        return None if self.settings is None else json.loads(json.dumps(asdict(self.settings)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, besides the scans. slices: how many of the middle, None for all. pictured: the scan whose middle slice
+    is kept as a picture. tuning_scans: (sha256, name, subject) of scans on which settings were chosen."""
+
+    runs: tuple[Run, ...]
+    samples: int
+    seed: int
+    mask: str
+    slices: int | None
+    lesions: bool
+    pictured: str = ""
+    tuning_scans: tuple[tuple[str, str, str], ...] = ()
+
+
+def kept(folder: Path, name: str, identity: Row, compute: Callable[[], Row]) -> Row:
+    """The row of ``identity`` in ``folder``, computed if it is not there yet. name: a readable start of the file's name."""
+    identity = identity | {"version": __version__}
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    path = folder / f"{quote(name, safe='')}_{key[:12]}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        pass
+    row = identity | compute()
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(row))
+    return row
+
+
+def identity_of(source: Source, run: Run, plan: Plan) -> Row:
+    """All that a row's numbers depend on."""
+    return {
+        "scan": source.name,
+        "scan_sha256": source.sha256,
+        "subject": source.subject,
+        "kind": "simulated" if source.simulated else "raw",
+        "method": run.method,
+        "label": run.label,
+        "accel": run.accel,
+        "settings": run.as_stored(),
+        "prior_sha256": run.prior_sha256,
+        "samples": plan.samples,
+        "seed": plan.seed,
+        "mask": plan.mask,
+        "slices": plan.slices,
+    }
+
+
+def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> list[Row]:
+    """The rows of one scan at one R; ``folder`` has what was done before. The scan is prepared only if something is missing."""
+    prepared: list[Case] = []
+
+    def case() -> Case:
+        if not prepared:
+            prepared.append(source.case(accel))
+        return prepared[0]
+
+    rows = []
+    for run in plan.runs:
+        if run.accel != accel:
+            continue
+        extra = {"temperature": run.temperature, "tuned_at": run.tuned_at, "lesions_put_in": plan.lesions}
+        name = f"{source.name}_R{accel:g}_{run.label}"
+        picture = folder / f"{quote(name, safe='')}.npz" if source.name == plan.pictured else None
+        identity = identity_of(source, run, plan) | extra | {"picture": picture.name if picture else None}
+        rows.append(kept(folder, name, identity, lambda r=run, p=picture: measured_row(case(), r, plan, p)))
+    return rows
+
+
+def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
+    """Reconstruct and measure: errors of one sample and of the mean, calibration, data fit, cost, lesions."""
+    volume, reference = case.volume, case.reference
+    prior = cached_prior(run.prior) if run.prior else None
+    with counted_calls(prior) as calls:
+        found = reconstruct(volume, run.method, prior, plan.samples, plan.seed, run.settings)
+    row = {
+        "realised_accel": volume.accel,
+        "acs": list(volume.acs),
+        "maps": volume.provenance["maps"],
+        "reference": "MVUE",
+        "data_range": float(reference.abs().max()),
+        "matrix": list(volume.kspace.shape[-2:]),
+        "working_matrix": list(found.matrix),
+        "slices_done": len(found.samples),
+        "images": found.samples.shape[1],
+        "spreads": found.spreads,
+        "residual": float(found.measured_residual.mean()),
+        "seconds_per_slice": found.seconds / len(found.samples),
+        "network_calls": sum(calls) / found.samples.shape[0] / found.samples.shape[1],
+    }
+    row |= errors_of(found, reference) | calibration_of(found, case, run.temperature)
+    if case.lesioned is not None:
+        again = reconstruct(case.lesioned.volume, run.method, prior, plan.samples, plan.seed, run.settings)
+        row["lesions"] = contrast_recovery(case.lesioned, again, found, reference)
+        recovered = [lesion["recovery"] for lesion in row["lesions"]]
+        row["lesion_recovery"] = sum(recovered) / len(recovered) if recovered else None
+    if picture is not None:
+        middle = len(reference) // 2
+        with atomic_write(picture) as temporary, temporary.open("wb") as file:
+            np.savez(file, image=found.mean[middle].abs().numpy(), reference=reference[middle].abs().numpy())
+    return row
+
+
+def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> Row:
+    """Every metric of one sample and of the mean, of magnitudes."""
+    truth = reference.abs().numpy()
+    one, mean = found.samples[:, 0].abs().numpy(), found.mean.abs().numpy()
+    row: Row = {f"{name}_one": metric(truth, one) for name, metric in METRICS.items()}
+    return row | {f"{name}_mean": metric(truth, mean) for name, metric in METRICS.items()}
+
+
+def calibration_of(found: Reconstruction, case: Case, temperature: float) -> Row:
+    """Spread over error, coverage, and a sketch of the standardised errors from which a temperature can be had."""
+    if found.samples.shape[1] == 1:
+        return {"std_ratio": None, **{f"coverage_{100 * level:g}": None for level in LEVELS}, "error_quantiles": None}
+    errors = standardised_errors(found, case.reference, problem_of(case.volume).sense.support)
+    count = found.samples.shape[1]
+    row: Row = {"std_ratio": spread_over_error(found, case.reference)}
+    row |= {f"coverage_{100 * level:g}": coverage(errors, level, count, temperature) for level in LEVELS}
+    return row | {"error_quantiles": np.quantile(errors, SKETCH).tolist()}
+
+
+@lru_cache(maxsize=4)
+def cached_prior(path: Path) -> Prior:
+    return load_prior(path)
+
+
+@contextmanager
+def counted_calls(prior: Prior | None) -> Iterator[list[int]]:
+    """How many images the network is given at each of its calls."""
+    calls: list[int] = []
+    if prior is None:
+        yield calls
+        return
+    handle = prior.denoiser.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+    try:
+        yield calls
+    finally:
+        handle.remove()
