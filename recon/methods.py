@@ -6,7 +6,15 @@ from functools import partial
 from typing import Any, Literal
 
 from mri_ambient.priors.card import Prior
-from recon.classical import Slices, cg_sense, l1_wavelet, zero_filled
+from recon.classical import CgSettings, L1WaveletSettings, Slices, TvSettings, cg_sense, l1_wavelet, tv, zero_filled
+from recon.classical_bart import (
+    BartL1WaveletSettings,
+    BartLlrSettings,
+    BartTvSettings,
+    bart_l1_wavelet,
+    bart_llr,
+    bart_tv,
+)
 from recon.denoising import denoiser_for
 from recon.problem import Images, Problem
 from recon.samplers.aald import AaldSettings, aald
@@ -23,26 +31,26 @@ Solve = Callable[[Problem, Prior | None, int, Any, Generators, Callback], Images
 @dataclass(frozen=True)
 class Method:
     """solve: a function ``(problem, prior, samples, settings, generators, callback) -> images [k, slice, y, x]``.
-    settings: of its sampler, by default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
+    settings: its own, by default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
     none for classical methods."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()
-    settings: Annealing | None = None
+    settings: Any = None
 
 
 def solve_classically(
     problem: Problem,
     prior: Prior | None,
     samples: int,
-    settings: None,
+    settings: Any,
     generators: Generators,
     callback: Callback,
     *,
-    solver: Callable[[Problem], Slices],
+    solver: Callable[[Problem, Any], Slices],
 ) -> Images:
     """A classical method has one answer."""
-    return solver(problem)[None]
+    return solver(problem, settings)[None]
 
 
 def solve_in_one_step(
@@ -69,14 +77,22 @@ def solve_by_sampling(
     return sampler(denoise, problem, samples, settings, generators, callback)
 
 
+def classical(solver: Callable[[Problem, Any], Slices], settings: Any) -> Method:
+    return Method(partial(solve_classically, solver=solver), settings=settings)
+
+
 def sampling(sampler: Callable[..., Images], settings: Annealing) -> Method:
     return Method(partial(solve_by_sampling, sampler=sampler), ("image", "masked"), settings)
 
 
 METHODS: dict[str, Method] = {
-    "zero-filled": Method(partial(solve_classically, solver=zero_filled)),
-    "cg-sense": Method(partial(solve_classically, solver=cg_sense)),
-    "l1-wavelet": Method(partial(solve_classically, solver=l1_wavelet)),
+    "zero-filled": classical(zero_filled, None),
+    "cg-sense": classical(cg_sense, CgSettings()),
+    "l1-wavelet": classical(l1_wavelet, L1WaveletSettings()),
+    "tv": classical(tv, TvSettings()),
+    "bart-l1-wavelet": classical(bart_l1_wavelet, BartL1WaveletSettings()),
+    "bart-tv": classical(bart_tv, BartTvSettings()),
+    "bart-llr": classical(bart_llr, BartLlrSettings()),
     "aos": Method(solve_in_one_step, ("masked",)),
     "dds": sampling(dds, DdsSettings()),
     "daps": sampling(daps, DapsSettings()),
