@@ -25,7 +25,7 @@ GRIDS = {
     "tv": SPARSE,
     "bart-l1-wavelet": SPARSE,
     "bart-tv": SPARSE,
-    "bart-llr": [1e-2, 3e-2, 6e-2, 1e-1, 2e-1, 4e-1],
+    "bart-llr": [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1],
 }
 VALIDATION_SEED = 77
 
