@@ -36,7 +36,7 @@ from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import EStepConfig, RunConfig
-from recon.classical import cg_sense, l1_wavelet
+from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
 from recon.problem import Problem
@@ -45,6 +45,10 @@ from recon.samplers.dds import DdsSettings, dds
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
 GRID.append(("supervised", "unrolled"))
+CLASSICAL = {
+    "cg-sense": lambda problem, weight: cg_sense(problem, CgSettings(weight)),
+    "l1-wavelet": lambda problem, weight: l1_wavelet(problem, L1WaveletSettings(weight)),
+}
 VALIDATION_SLICES = 12
 REGULARISATIONS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
@@ -200,7 +204,7 @@ def main() -> None:
         validation = middle_slices(out / "train", out / "silent", accel, VALIDATION_SLICES)
         test = middle_slices(out / "test", out / "truth", accel, TEST_SLICES)
         weights = {}
-        for name, solve in (("cg-sense", cg_sense), ("l1-wavelet", l1_wavelet)):
+        for name, solve in CLASSICAL.items():
             weights[name] = tuned(solve, validation)
             error = mean_nrmse(solve(test.problem, weights[name]), test)
             rows.append({"R": accel, "run": f"{name} ({weights[name]:g})", "one step": error})

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,17 @@ def installed() -> bool:
     return True
 
 
-def bart(command: str, *arrays: np.ndarray, outputs: int = 1, threads: int | None = None) -> list[np.ndarray]:
+def bart(
+    command: str,
+    *arrays: np.ndarray,
+    outputs: int = 1,
+    threads: int | None = None,
+    files: Mapping[str, np.ndarray] | None = None,
+) -> list[np.ndarray]:
     """Run e.g. ``bart("ecalib -m 1", kspace)``: arrays in BART's order of dimensions in, a list of ``outputs`` arrays out.
 
-    threads: of this command; None leaves the choice to OpenMP. Raises UserError if BART is not installed, BartError if
-    the command fails.
+    threads: of this command; None leaves the choice to OpenMP. files: arrays for options that take a file, by the option's
+    name, ``{"p": pattern}``. Raises UserError if BART is not installed, BartError if the command fails.
     """
     folder = _program().parent
     run = _wrapper()
@@ -48,7 +54,7 @@ def bart(command: str, *arrays: np.ndarray, outputs: int = 1, threads: int | Non
         if threads is not None:
             settings["OMP_NUM_THREADS"] = str(threads)
         with _environment(settings), _temporary_files_in(scratch), contextlib.redirect_stdout(said):
-            found = run(outputs, command, *arrays)
+            found = run(outputs, command, *arrays, **(files or {}))
         failed = bool(run.ERR)
     if failed:
         raise BartError(f"bart {command}: failed ({_last_words(said.getvalue())}); check its input")

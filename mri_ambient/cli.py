@@ -308,7 +308,12 @@ def recon(
     ] = None,
     mask: Mask = "random",
     method: Annotated[
-        str, typer.Option("--method", help="zero-filled, cg-sense, l1-wavelet, aos, dds, daps, mmps, aald or adps.")
+        str,
+        typer.Option(
+            "--method",
+            help="zero-filled, cg-sense, l1-wavelet, tv; bart-l1-wavelet, bart-tv, bart-llr (BART installed); "
+            "aos, dds, daps, mmps, aald or adps.",
+        ),
     ] = "dds",
     prior: PriorPath = None,
     samples: Samples = 8,
@@ -508,7 +513,8 @@ def audit(
 
 LINE_KINDS = ("random", "equispaced", "gaussian")
 MASK_KINDS = (*LINE_KINDS, "poisson")
-RECON_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "daps", "mmps", "aald", "adps")
+CLASSICAL_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "bart-l1-wavelet", "bart-tv", "bart-llr")
+RECON_METHODS = (*CLASSICAL_METHODS, "aos", "dds", "daps", "mmps", "aald", "adps")
 TRAIN_CHOICES = {
     "mask": LINE_KINDS,
     "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),

@@ -1,47 +1,129 @@
-"""Reconstruction without learning: zero-filled, CG-SENSE, L1-wavelet (sigpy). One image a slice."""
+"""Reconstruction without learning: zero-filled, CG-SENSE, L1-wavelet and total variation. One image a slice.
 
-import contextlib
+All see the same normalised data and the scan's own mask. BART's versions are in ``classical_bart.py``.
+"""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from jaxtyping import Complex
-from torch import Tensor
+from torch import Generator, Tensor
 
 from mri_ambient.physics.solvers import data_consistency
 from recon.problem import Problem
 
 Slices = Complex[Tensor, "slice y x"]
+Shrink = Callable[[float, np.ndarray], np.ndarray]
+"""A proximal operator, as sigpy calls it: (step, image) -> image."""
 
 
-def zero_filled(problem: Problem) -> Slices:
+@dataclass(frozen=True)
+class ClassicalSettings:
+    """regularisation: lambda, for data divided by the 99th percentile of the magnitude of the ACS-only image.
+    iterations: of the solver."""
+
+    regularisation: float
+    iterations: int
+
+    @property
+    def steps(self) -> int:
+        """For a progress bar: nothing is heard of a classical method before it ends."""
+        return 1
+
+
+@dataclass(frozen=True)
+class CgSettings(ClassicalSettings):
+    regularisation: float = 1e-2
+    iterations: int = 30
+
+
+@dataclass(frozen=True)
+class L1WaveletSettings(ClassicalSettings):
+    """wavelet: a name of PyWavelets; BART's `dau2` is `db2`. spin: shift the image at random in every iteration."""
+
+    regularisation: float = 3e-3
+    iterations: int = 100
+    wavelet: str = "db4"
+    spin: bool = True
+
+
+@dataclass(frozen=True)
+class TvSettings(ClassicalSettings):
+    regularisation: float = 3e-3
+    iterations: int = 200
+
+
+def zero_filled(problem: Problem, settings: None = None) -> Slices:
     """A^H y: what was not measured counts as 0."""
     return problem.adjoint
 
 
-def cg_sense(problem: Problem, regularisation: float = 1e-2, iterations: int = 30) -> Slices:
-    """argmin_x ||A x - y||^2 + regularisation ||x||^2 (Pruessmann et al., MRM 46:638, 2001)."""
+def cg_sense(problem: Problem, settings: CgSettings = CgSettings()) -> Slices:
+    """argmin_x ||A x - y||^2 + lambda ||x||^2 (Pruessmann et al., MRM 46:638, 2001)."""
     start = torch.zeros_like(problem.kspace[:, 0])
-    return data_consistency(problem.sense, problem.kspace, start, regularisation, iterations)
+    return data_consistency(problem.sense, problem.kspace, start, settings.regularisation, settings.iterations)
 
 
-def l1_wavelet(problem: Problem, regularisation: float = 3e-3, iterations: int = 100) -> Slices:
-    """argmin_x 1/2 ||A x - y||^2 + regularisation ||W x||_1, W Daubechies-4 (Lustig et al., MRM 58:1182, 2007).
+def l1_wavelet(problem: Problem, settings: L1WaveletSettings = L1WaveletSettings()) -> Slices:
+    """argmin_x 1/2 ||A x - y||^2 + lambda ||W x||_1, W an orthogonal wavelet transform (Lustig et al., MRM 58:1182, 2007).
 
-    FISTA by ``sigpy.mri.app.L1WaveletRecon``, slice by slice; the mask is given explicitly, never guessed from zeros. Where no
-    coil sees, the data say nothing and wavelets leak: 0, as for every method.
+    sigpy's FISTA with step size 1, for ||A|| <= 1. ``spin``: W acts on the image shifted at random, by another shift in every
+    iteration, which removes the blocks that a fixed grid leaves (cycle spinning, Figueiredo & Nowak, IEEE TIP 12:906, 2003);
+    it no longer minimises the objective of one grid, and is what BART does by default.
     """
-    from sigpy.mri.app import L1WaveletRecon
+    import sigpy as sp
+    import sigpy.mri.linop
 
-    images = []
-    for kspace, maps, mask in zip(problem.kspace, problem.sense.maps, problem.sense.mask, strict=True):
-        app = L1WaveletRecon(
-            kspace.numpy(),
-            maps.numpy(),
-            regularisation,
-            weights=mask.expand(problem.matrix).float().numpy(),
-            max_iter=iterations,
-            alpha=1,  # the step size: ||A|| <= 1; sigpy's own estimate is drawn at random
-            show_pbar=False,
+    wavelet = sp.linop.Wavelet(problem.matrix, wave_name=settings.wavelet)
+    shrink = sp.prox.UnitaryTransform(sp.prox.L1Reg(wavelet.oshape, settings.regularisation), wavelet)
+
+    def solve(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        step = spun(shrink, Generator().manual_seed(0)) if settings.spin else shrink
+        operator, iterations = sigpy.mri.linop.Sense(maps, weights=mask), settings.iterations
+        app = sp.app.LinearLeastSquares(operator, kspace, proxg=step, alpha=1, max_iter=iterations, show_pbar=False)
+        return np.asarray(app.run())
+
+    return slice_by_slice(problem, solve)
+
+
+def tv(problem: Problem, settings: TvSettings = TvSettings()) -> Slices:
+    """argmin_x 1/2 ||A x - y||^2 + lambda (||D_y x||_1 + ||D_x x||_1), D circular differences (Block et al., MRM 57:1086).
+
+    Anisotropic, by ``sigpy.mri.app.TotalVariationRecon``: the primal-dual method of Chambolle & Pock (JMIV 40:120, 2011), with
+    step sizes tau sigma = 1/9, for ||A||^2 + ||D||^2 <= 9.
+    """
+    from sigpy.mri.app import TotalVariationRecon
+
+    def solve(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        strength, iterations, tau = settings.regularisation, settings.iterations, 1 / (9 * DUAL_STEP)
+        app = TotalVariationRecon(
+            kspace, maps, strength, mask, max_iter=iterations, sigma=DUAL_STEP, tau=tau, show_pbar=False
         )
-        with contextlib.redirect_stdout(None):
-            images.append(torch.from_numpy(app.run()).to(kspace.dtype))
-    return torch.where(problem.sense.support, torch.stack(images), 0)
+        return np.asarray(app.run())
+
+    return slice_by_slice(problem, solve)
+
+
+DUAL_STEP = 0.03  # duals are of the size of the noise and of lambda, images of 1; with 1, sigpy needs 5000 iterations
+
+
+def spun(shrink: Shrink, generator: Generator) -> Shrink:
+    """``shrink`` behind a random circular shift, another one at every call."""
+
+    def shifted(step: float, image: np.ndarray) -> np.ndarray:
+        y, x = (int(torch.randint(size, (1,), generator=generator)) for size in image.shape)
+        return np.roll(shrink(step, np.roll(image, (y, x), (0, 1))), (-y, -x), (0, 1))
+
+    return shifted
+
+
+def slice_by_slice(problem: Problem, solve: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Slices:
+    """The images of ``solve(kspace, maps, mask)``, the mask 0 or 1 everywhere: never guessed from zeros. Where no coil sees,
+    the data say nothing and regularisers leak: 0, as for every method."""
+    sense = problem.sense
+    masks = sense.mask.expand(-1, *problem.matrix).float()
+    slices = zip(sense.keep(problem.kspace).numpy(), sense.maps.numpy(), masks.numpy(), strict=True)
+    images = [torch.from_numpy(solve(*arrays)).to(torch.complex64) for arrays in slices]
+    return torch.where(sense.support, torch.stack(images), 0)

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior
-from recon.classical import l1_wavelet
+from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.problem import Problem
 from recon.samplers.dds import DdsSettings, dds
@@ -36,7 +36,7 @@ def e_step(
         return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
     problem = Problem(kspace, Sense(maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
     if prior is None:
-        return l1_wavelet(problem, regularisation, iterations)[None]
+        return l1_wavelet(problem, L1WaveletSettings(regularisation, iterations))[None]
     denoise = denoiser_for(prior, problem)
     draws = [dds(denoise, problem, 1, sampler, streams) for streams in generators]
     return torch.where(problem.sense.support, torch.cat(draws), 0)

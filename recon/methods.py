@@ -6,7 +6,15 @@ from functools import partial
 from typing import Any, Literal
 
 from mri_ambient.priors.card import Prior
-from recon.classical import Slices, cg_sense, l1_wavelet, zero_filled
+from recon.classical import CgSettings, L1WaveletSettings, Slices, TvSettings, cg_sense, l1_wavelet, tv, zero_filled
+from recon.classical_bart import (
+    BartL1WaveletSettings,
+    BartLlrSettings,
+    BartTvSettings,
+    bart_l1_wavelet,
+    bart_llr,
+    bart_tv,
+)
 from recon.denoising import denoiser_for
 from recon.problem import Images, Problem
 from recon.samplers.aald import AaldSettings, aald
@@ -36,14 +44,14 @@ def solve_classically(
     problem: Problem,
     prior: Prior | None,
     samples: int,
-    settings: None,
+    settings: Any,
     generators: Generators,
     callback: Callback,
     *,
-    solver: Callable[[Problem], Slices],
+    solver: Callable[[Problem, Any], Slices],
 ) -> Images:
     """A classical method has one answer."""
-    return solver(problem)[None]
+    return solver(problem, settings)[None]
 
 
 def solve_in_one_step(
@@ -70,14 +78,29 @@ def solve_by_sampling(
     return sampler(denoise, problem, samples, settings, generators, callback)
 
 
+def classical(solver: Callable[[Problem, Any], Slices], settings: Any, *candidates: dict[str, Any]) -> Method:
+    return Method(partial(solve_classically, solver=solver), settings=settings, candidates=candidates)
+
+
+def strengths(*values: float) -> tuple[dict[str, Any], ...]:
+    """Candidates of methods whose one setting to choose is lambda."""
+    return tuple({"regularisation": value} for value in values)
+
+
 def sampling(sampler: Callable[..., Images], settings: Annealing, *candidates: dict[str, Any]) -> Method:
     return Method(partial(solve_by_sampling, sampler=sampler), ("image", "masked"), settings, candidates)
 
 
 METHODS: dict[str, Method] = {
-    "zero-filled": Method(partial(solve_classically, solver=zero_filled)),
-    "cg-sense": Method(partial(solve_classically, solver=cg_sense)),
-    "l1-wavelet": Method(partial(solve_classically, solver=l1_wavelet)),
+    "zero-filled": classical(zero_filled, None),
+    "cg-sense": classical(cg_sense, CgSettings(), *strengths(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
+    "l1-wavelet": classical(l1_wavelet, L1WaveletSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
+    "tv": classical(tv, TvSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
+    "bart-l1-wavelet": classical(
+        bart_l1_wavelet, BartL1WaveletSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)
+    ),
+    "bart-tv": classical(bart_tv, BartTvSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
+    "bart-llr": classical(bart_llr, BartLlrSettings(), *strengths(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
     "aos": Method(solve_in_one_step, ("masked",)),
     "dds": sampling(
         dds,

@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import torch
+from recon.posterior import DdsSettings
 
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import PreparedVolume
 from recon.classical import l1_wavelet
 from recon.e_step import e_step
-from recon.posterior import DdsSettings
 from recon.problem import slice_problem
 
 SETTINGS = DdsSettings(steps=4)

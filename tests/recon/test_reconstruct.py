@@ -7,6 +7,7 @@ import torch
 
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
+from mri_ambient.bart import installed
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
@@ -37,13 +38,20 @@ def first_slices(volume: PreparedVolume, count: int) -> PreparedVolume:
     return replace(volume, **{key: getattr(volume, key)[:count] for key in keys})
 
 
+NEEDS_BART = [
+    pytest.mark.bart,
+    pytest.mark.skipif(not installed(), reason="needs the BART toolbox: apt-get install bart"),
+]
+EVERY_METHOD = [pytest.param(name, marks=NEEDS_BART if name.startswith("bart") else ()) for name in METHODS]
+
+
 def short(method: str, steps: int) -> Annealing | None:
     """The method's own settings but for the number of steps."""
     settings = METHODS[method].settings
-    return replace(settings, steps=steps) if settings else None
+    return replace(settings, steps=steps) if isinstance(settings, Annealing) else settings
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY_METHOD)
 def test_every_method_answers_in_the_units_of_the_file(method, undersampled, scans):
     """Twice the k-space gives twice the image; the size is the scan's; the error is that of an image, not of noise."""
     kinds = METHODS[method].kinds
