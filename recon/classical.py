@@ -106,9 +106,8 @@ def tv(problem: Problem, settings: TvSettings = TvSettings()) -> Slices:
     return slice_by_slice(problem, solve)
 
 
-DUAL_STEP = (
-    0.03  # duals are as small as the noise and lambda; with sigpy's own 1, 1000 steps leave NRMSE .148, not .119
-)
+# Duals are as small as the noise and lambda: with sigpy's own 1, NRMSE is .148 after 1000 steps; with this .119 after 200.
+DUAL_STEP = 0.03
 
 
 def spun(shrink: Shrink, generator: Generator) -> Shrink:
