@@ -29,7 +29,7 @@ ADMM_RHO = (
 class BartL1WaveletSettings(ClassicalSettings):
     """wavelet, spin: as in :class:`recon.classical.L1WaveletSettings`."""
 
-    regularisation: float = 3e-3
+    regularisation: float = 2e-3
     iterations: int = 100
     wavelet: Literal["haar", "dau2", "cdf44"] = "dau2"
     spin: bool = True
