@@ -31,8 +31,8 @@ class Annealing:
 
     steps: int = 30
     sigma_max: float = 1.0
-    sigma_min: float = 0.02
-    rho: float = 7.0
+    sigma_min: float = 0.04
+    rho: float = 5.0
     stop_at_noise: bool = False
     masks: Masks = "scan"
 

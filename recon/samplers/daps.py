@@ -25,10 +25,10 @@ class DapsSettings(Annealing):
     """prior_spread: see :func:`recon.samplers.dds.white_spread`. inner_spread: the std of the inner draw, as a share of what is
     exact for a white prior; real images leave less open. iterations: of conjugate gradients."""
 
-    steps: int = 50
+    steps: int = 20
     sigma_max: float = 1.0
-    sigma_min: float = 0.02
-    rho: float = 7.0
+    sigma_min: float = 0.04
+    rho: float = 5.0
     prior_spread: float = 0.5
     inner_spread: float = 1.0
     iterations: int = 6

@@ -16,12 +16,12 @@ class MmpsSettings(Annealing):
     """eta, order: see :func:`recon.samplers.annealing.descend`. iterations: of conjugate gradients, a product with the Jacobian
     each, and one more."""
 
-    steps: int = 15
+    steps: int = 12
     sigma_max: float = 1.0
-    sigma_min: float = 0.02
-    rho: float = 7.0
+    sigma_min: float = 0.04
+    rho: float = 5.0
     eta: float = 1.0
-    order: int = 1
+    order: int = 2
     iterations: int = 3
 
 
