@@ -352,12 +352,13 @@ def compare(
     force: Force = False,
 ) -> None:
     """All methods at all R on fully sampled scans: tables, CSV, figures, a page. A rerun repeats nothing that is finished."""
+    from dataclasses import replace
     from functools import partial
 
     from mri_ambient.console import stderr, stdout
     from mri_ambient.processes import Spread
     from recon.compare import compare as compare_all
-    from recon.compare import write_outputs
+    from recon.compare import first_usable, write_outputs
     from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for
     from recon.compare_rows import Plan
     from recon.tuning import find_tuned
@@ -366,17 +367,13 @@ def compare(
     named = named_methods(methods)
     paths = raw_scans(path)
     opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
-    pictured = next((p for p in paths if fully_sampled(p)), None)
-    if pictured is None:
-        raise UserError(
-            f"{path}: holds no fully sampled scan, so that nothing can be compared; give a folder that does"
-        )
     priors = priors_for(named, [Path(part.strip()) for part in prior.split(",") if part.strip()])
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
     found = find_tuned(tuned, used)
     runs = planned_runs(priors, parse_accels(accel), found[1] if found else None)
     seen = tuple((s.sha256, s.scan, s.subject) for s in found[1].scans) if found else ()
-    plan = Plan(runs, samples, seed, mask, slices, lesions, pictured.stem, seen)
+    plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen)
+    plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     notes = [
         f"settings: {found[0]}" if found else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
     ]

@@ -10,6 +10,7 @@ from mri_ambient.errors import UserError
 from recon.reconstruct import Reconstruction
 
 TINY = 1e-30
+AIR = 0.1
 
 
 def standardised_errors(
@@ -29,6 +30,13 @@ def standardised_errors(
     error = (reference.abs() - found.mean.abs()).abs()
     unit = found.std * ((1 + 1 / count) / 2) ** 0.5
     return torch.where(error > 0, error / unit.clamp_min(TINY), 0)[support].double().numpy()
+
+
+def tissue(reference: Complex[Tensor, "slice y x"], support: Bool[Tensor, "slice y x"]) -> Bool[Tensor, "slice y x"]:
+    """Where coils see, and |reference| is above AIR of its maximum: elsewhere there is no magnitude to be sure of, only noise,
+    and most of an image is elsewhere."""
+    magnitude = reference.abs()
+    return support & (magnitude > AIR * magnitude.max())
 
 
 def half_width(level: float, degrees: int) -> float:

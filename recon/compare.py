@@ -53,6 +53,25 @@ def compare(paths: Sequence[Path], plan: Plan, out: Path, open_source: OpenSourc
     return spread_over_scans(compare_file, paths, plan, out, open_source, spread)
 
 
+def first_usable(folder: Path, paths: Sequence[Path], plan: Plan, open_source: OpenSource) -> str:
+    """The name of the first scan that can be compared on. Raises UserError if there is none."""
+    refusal = UserError(
+        f"{folder}: holds no fully sampled scan, so that nothing can be compared; give a folder that does"
+    )
+    for path in paths:
+        try:
+            source = open_source(path)
+        except UserError:  # reported when its turn comes
+            continue
+        if source.fully_sampled:
+            try:
+                require_unseen(source, path, plan)
+                return source.name
+            except UserError as error:
+                refusal = error
+    raise refusal
+
+
 def spread_over_scans(
     function: Callable[..., list[Row]],
     paths: Sequence[Path],
@@ -179,7 +198,7 @@ def terminal_tables(kind: str, rows: Sequence[Row], summaries: Sequence[Summary]
             (None, OTHER_COLUMNS),
         ):
             columns = shown_columns(those, columns)
-            table = Table(title=title and escape(title), title_justify="left", box=SIMPLE)
+            table = Table(title=title and escape(title), title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
             table.add_column("method")
             for heading in columns:
                 table.add_column(heading, justify="right")

@@ -49,13 +49,14 @@ def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
         if ideal is not None:
             axis.axhline(ideal, color="gray", lw=0.8, ls="--")
         axis.set_xticks(range(len(accels)), [f"{accel:g}" for accel in accels])
+        axis.set_xlim(-0.4, len(accels) - 0.6)
         axis.set_xlabel("R")
         axis.set_title(name, fontsize=10)
         axis.grid(axis="y", alpha=0.3)
     figure.axes[0].plot([], [], color="black", marker="o", markersize=4, lw=1, label="mean of all samples")
     figure.axes[0].plot([], [], color="black", marker="o", markersize=5, mfc="none", ls=":", lw=1, label="one sample")
     handles, names = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     subjects = min(s.estimates["NRMSE_mean"].subjects for s in summaries)
     bars_are = (
         "bars: 95 % bootstrap interval over subjects" if subjects >= 3 else f"n = {subjects} subjects: no interval"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mri_ambient.errors import UserError
@@ -68,9 +68,10 @@ def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], tuned: 
 
 
 def claim(out: Path, plan: Plan, force: bool) -> None:
-    """Write what is compared to ``out/plan.json``. Raises UserError if something else was, unless ``force``."""
+    """Write what is compared to ``out/plan.json``. Raises UserError if something else was, unless ``force``. The scans may
+    change: there may be more of them by now."""
     path = out / "plan.json"
-    text = json.dumps(asdict(plan), indent=2, default=str) + "\n"
+    text = json.dumps(asdict(replace(plan, pictured="")), indent=2, default=str) + "\n"
     if path.exists() and path.read_text() != text and not force:
         raise UserError(
             f"{out}: holds a comparison of other methods or settings; pass --force to replace its tables (finished rows that "

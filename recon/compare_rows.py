@@ -18,7 +18,7 @@ from mri_ambient import __version__
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.store import PreparedVolume
-from recon.calibration import coverage, spread_over_error, standardised_errors
+from recon.calibration import coverage, spread_over_error, standardised_errors, tissue
 from recon.lesions import Lesioned, contrast_recovery
 from recon.metrics import METRICS
 from recon.problem import problem_of
@@ -187,7 +187,8 @@ def calibration_of(found: Reconstruction, case: Case, temperature: float) -> Row
     """Spread over error, coverage, and a sketch of the standardised errors from which a temperature can be had."""
     if found.samples.shape[1] == 1:
         return {"std_ratio": None, **{f"coverage_{100 * level:g}": None for level in LEVELS}, "error_quantiles": None}
-    errors = standardised_errors(found, case.reference, problem_of(case.volume).sense.support)
+    where = tissue(case.reference, problem_of(case.volume).sense.support)
+    errors = standardised_errors(found, case.reference, where)
     count = found.samples.shape[1]
     row: Row = {"std_ratio": spread_over_error(found, case.reference)}
     row |= {f"coverage_{100 * level:g}": coverage(errors, level, count, temperature) for level in LEVELS}

@@ -92,8 +92,8 @@ LEGEND = (
     "Magnitude errors against the coil-combined fully sampled image (MVUE), data range = volume maximum. one: NRMSE of one "
     "sample; the others: of the mean of all samples. [95 % bootstrap interval over subjects], none below 3 subjects. std/error "
     "is 1 if calibrated; *: samples hardly differ by construction, their spread says nothing. 50 %, 90 %: the share of pixels "
-    "that such intervals cover. residual: misfit on measured samples in units of the noise. calls: network evaluations an "
-    "image. lesions: the share of inserted contrast that comes back."
+    "with tissue that such intervals cover. residual: misfit on measured samples in units of the noise. calls: network "
+    "evaluations an image. lesions: the share of inserted contrast that comes back."
 )
 
 

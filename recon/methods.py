@@ -31,8 +31,8 @@ Solve = Callable[[Problem, Prior | None, int, Any, Generators, Callback], Images
 @dataclass(frozen=True)
 class Method:
     """solve: a function ``(problem, prior, samples, settings, generators, callback) -> images [k, slice, y, x]``.
-    settings: a frozen dataclass, the default; None if it has none. kinds: which kinds of prior it can use, the first by preference;
-    none for classical methods. candidates: changes to the settings among which ``tune`` chooses, as many for every method."""
+    settings: a frozen dataclass, the default; None if it has none. kinds: which kinds of prior it can use, the first by
+    preference; none for classical methods. candidates: changes to the settings among which ``tune`` chooses."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()

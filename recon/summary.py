@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxtyping import Complex, Float
+from rich.box import SIMPLE
 from rich.table import Table
 from torch import Tensor
 
@@ -29,7 +30,7 @@ def table(
             " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
-    show = Table(title=title, caption=caption, caption_justify="left")
+    show = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     show.add_column("method")
     for name in (*((*METRICS, "std/error") if reference is not None else ()), "residual", "s/slice"):
         show.add_column(name, justify="right")

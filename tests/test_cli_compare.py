@@ -26,7 +26,7 @@ def test_tune_compare_recon(typed, tmp_path, scans):
         shutil.copy(scans / name, tmp_path / folder / name)
     code, said = typed("tune validation --accel 3 --methods zero-filled,cg-sense --slices 1 --out t/tuned.json")
     assert (code, "wrote t/tuned.json" in said) == (0, True)
-    line = "compare test --accel 2,3 --methods zero-filled,cg-sense --slices 1 --tuned t/tuned.json --lesions"
+    line = "compare test --accel 2 --methods zero-filled,cg-sense --slices 1 --tuned t/tuned.json --lesions"
     code, said = typed(line)
     assert (code, "settings: t/tuned.json" in said, "simulated, R=2 (realised 2.00), 1 scans" in said) == (
         0,
@@ -36,7 +36,7 @@ def test_tune_compare_recon(typed, tmp_path, scans):
     with (tmp_path / "comparison" / "scans.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["label"], row["accel"], row["tuned_at"]) for row in rows] == [
-        (name, accel, "3.0") for accel in ("2.0", "3.0") for name in ("zero-filled", "cg-sense")
+        (name, "2.0", "3.0") for name in ("zero-filled", "cg-sense")
     ]
     assert all(0 < float(row["lesion_recovery"]) < 1.2 for row in rows)
     files = {path: path.read_bytes() for path in (tmp_path / "comparison").rglob("*") if path.is_file()}
@@ -49,11 +49,9 @@ def test_tune_compare_recon(typed, tmp_path, scans):
     }
     assert typed(line)[0] == 0
     assert {path: path.read_bytes() for path in files} == files
-    shutil.copy(scans / "subject_0.h5", tmp_path / "test" / "renamed.h5")
-    code, said = typed(line)
-    assert code == 2
-    assert "renamed.h5: is one of the scans on which the methods were tuned" in said
-    assert "renamed" in (tmp_path / "comparison" / "comparison.html").read_text()
+    shutil.copy(scans / "subject_0.h5", tmp_path / "renamed.h5")
+    code, said = typed("compare renamed.h5 --methods cg-sense --tuned t/tuned.json")
+    assert (code, "renamed.h5: is one of the scans on which the methods were tuned" in said) == (2, True)
     assert typed("recon test/subject_1.h5 --accel 3 --method cg-sense --tuned t/tuned.json --out a.h5")[0] == 0
 
 

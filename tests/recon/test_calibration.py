@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mri_ambient.errors import UserError
-from recon.calibration import coverage, spread_over_error, standardised_errors, temperature
+from recon.calibration import coverage, spread_over_error, standardised_errors, temperature, tissue
 from recon.reconstruct import Reconstruction
 from recon.samplers.dds import DdsSettings
 from tests.operators import random_complex
@@ -59,6 +59,17 @@ def test_only_the_support_counts():
     assert whole.shape == (4 * 10 * 50,)
     outside = torch.where(support, truth, torch.nan)
     assert np.array_equal(standardised_errors(found, outside, support), whole)
+
+
+def test_air_does_not_count():
+    reference = torch.full(PIXELS, 0.01 + 0j)
+    reference[:, :10] = 1j
+    reference[0, 0, 0] = 5  # one bright voxel; the maximum is the volume's
+    support = torch.ones(PIXELS, dtype=torch.bool)
+    support[:, :, :5] = False
+    where = tissue(reference, support)
+    assert where.sum() == 4 * 10 * 45
+    assert not where[:, 10:].any()
 
 
 def test_one_image_has_no_interval():
