@@ -1,8 +1,8 @@
-"""Does Creative Diffusion copy less of 300 images than ordinary diffusion, at equal quality? (Shah et al., ICML 2025)
+"""Does Creative Diffusion copy less of a few images than ordinary diffusion, at equal quality? (Shah et al., ICML 2025)
 
-    python benchmarks/memorisation.py mr_slices_256.npz --out memorisation [--images 60000 --sigma-tn 0.1 0.2 0.4]
+    python benchmarks/memorisation.py mr_slices_256.npz --out memorisation [--count 300 --images 60000 --sigma-tn 0.2 0.4 0.1]
 
-MR slices of the npz (``images`` uint8, ``labels``) scaled down to 32x32: 300 to train on, 300 of other patients. A label
+MR slices of the npz (``images`` uint8, ``labels``) scaled down to 32x32: --count to train on, 300 of other patients. A label
 ``a/b/c/5`` says that the patient is a/b. Of ``a/57`` the patient is unknown, and the slices of one are scattered: slices that a
 chain of S > 0.85 connects count as one patient's (of patients that are known no two have a pair beyond 0.95). So the held-out
 images' S is below 0.85 in the space of `bandpass` by construction; in that of `pixel` it is not.
@@ -30,13 +30,14 @@ from mri_ambient.training.images import Images, read_images
 from mri_ambient.training.memorisation import FEATURES, audit, bandpass, directions_of
 from mri_ambient.training.two_sample import mmd, sliced_wasserstein
 
-SIZE, COUNT, BATCH, STEPS, SEED = 32, 300, 32, 32, 0
+SIZE, OTHERS, STEPS, SEED = 32, 300, 32, 0
 LINKED = 0.85
-WIDTHS = (32, 64, 96)
+SETTINGS = {"batch": 16, "learning_rate": 3e-3, "log_sigma": (-0.6, 1.2), "save_every": 500, "seed": SEED}
+WIDTHS = (24, 48, 96, 192)
 
 
-def make_data(anatomy: Path, out: Path) -> None:
-    """out/training.npz and out/held_out.npz, COUNT images each, no patient in both."""
+def make_data(anatomy: Path, out: Path, count: int) -> None:
+    """out/training.npz, ``count`` images, and out/held_out.npz, OTHERS, no patient in both."""
     if (out / "held_out.npz").exists():
         return
     with np.load(anatomy) as file:
@@ -49,8 +50,8 @@ def make_data(anatomy: Path, out: Path) -> None:
     sizes = np.array([(patients == name).sum() for name in names])
     held_out = np.isin(patients, names[: int(np.searchsorted(sizes.cumsum(), len(images) // 3))])
     out.mkdir(parents=True, exist_ok=True)
-    for name, which in (("training", ~held_out), ("held_out", held_out)):
-        chosen = generator.choice(np.flatnonzero(which), COUNT, replace=False)
+    for name, which, size in (("training", ~held_out, count), ("held_out", held_out, OTHERS)):
+        chosen = generator.choice(np.flatnonzero(which), size, replace=False)
         np.savez(out / f"{name}.npz", images=images[chosen], patients=patients[chosen])
 
 
@@ -66,11 +67,11 @@ def run_case(name: str, settings: dict[str, Any], out: Path, images: int) -> dic
     training, held_out = (read_images(out / f"{part}.npz") for part in ("training", "held_out"))
     with np.load(out / "held_out.npz") as file:
         patients = file["patients"].tolist()
-    base = {"images": images, "seed": SEED, "batch": BATCH, "save_every": 200} | settings
+    base = SETTINGS | {"images": images} | settings
     architecture = architecture_for(Images("training", training.pixels), ImageConfig.model_validate(base), WIDTHS)
     config = ImageConfig.model_validate(base | {"architecture": architecture})
     prior = run_images(ImageRunConfig(images=(out / "training.npz").resolve(), training=config), out / name, True)
-    samples = sample_pixels(prior, COUNT, STEPS, SEED)
+    samples = sample_pixels(prior, OTHERS, STEPS, SEED)
     row = {"case": name}
     for space, features in FEATURES.items():
         found = audit(samples, training.pixels, held_out.pixels, features, patients, SEED)
@@ -104,10 +105,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("anatomy", type=Path)
     parser.add_argument("--out", type=Path, default=Path("memorisation"))
+    parser.add_argument("--count", type=int, default=300, help="images to train on")
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--sigma-tn", type=float, nargs="*", default=[0.2, 0.4, 0.1])
     chosen = parser.parse_args()
-    make_data(chosen.anatomy, chosen.out)
+    make_data(chosen.anatomy, chosen.out, chosen.count)
     noise = {"corruption": "noise"}
     cases = {"clean": noise | {"rule": "clean"}}
     cases |= {f"creative-{s:g}": noise | {"rule": "creative", "noise_std": s} for s in chosen.sigma_tn}
