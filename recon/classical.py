@@ -27,11 +27,6 @@ class ClassicalSettings:
     regularisation: float
     iterations: int
 
-    @property
-    def steps(self) -> int:
-        """For a progress bar: nothing is heard of a classical method before it ends."""
-        return 1
-
 
 @dataclass(frozen=True)
 class CgSettings(ClassicalSettings):
