@@ -29,7 +29,7 @@ from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
-from mri_ambient.cli import e_step_of
+from mri_ambient.commands.learning import e_step_of
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
 from mri_ambient.processes import Spread

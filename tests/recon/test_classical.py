@@ -11,7 +11,7 @@ from sigpy.mri.app import L1WaveletRecon, SenseRecon
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
 from mri_ambient.bart import installed
-from mri_ambient.cli import RECON_METHODS
+from mri_ambient.commands.options import RECON_METHODS
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fftc
 from mri_ambient.physics.sense import Sense

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mri_ambient.cli import open_source
+from mri_ambient.commands.comparison import open_source
 from mri_ambient.errors import UserError
 from recon.calibration import coverage, temperature
 from recon.compare import Outcome, require_unseen, write_outputs

@@ -5,7 +5,7 @@ import torch
 
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
-from mri_ambient.cli import open_source
+from mri_ambient.commands.comparison import open_source
 from mri_ambient.physics.fourier import fftc, ifftc
 from recon.compare_rows import Case
 from recon.lesions import CONTRASTS, WIDTHS, Lesion, contrast_recovery, lesion_kspace, place_lesions

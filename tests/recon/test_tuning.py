@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mri_ambient.cli import open_source
+from mri_ambient.commands.comparison import open_source
 from mri_ambient.errors import UserError
 from recon.compare_plan import planned_runs
 from recon.compare_rows import Plan, Run

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mri_ambient.cli import e_step_of
+from mri_ambient.commands.learning import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import read_card
@@ -116,7 +116,7 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "import sys, torch; torch.set_num_threads(2)\n"
-        "from pathlib import Path; from mri_ambient.cli import e_step_of\n"
+        "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), False, e_step_of(made))"
     )
@@ -243,7 +243,7 @@ def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
 
 DISTRIBUTED = (
     "import sys, torch; torch.set_num_threads(1)\n"
-    "from pathlib import Path; from mri_ambient.cli import e_step_of\n"
+    "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
     "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
     "run(made, Path(sys.argv[2]), False, e_step_of(made))"
 )

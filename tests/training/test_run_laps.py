@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mri_ambient.cli import e_step_of
+from mri_ambient.commands.learning import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior, read_card
 from mri_ambient.priors.denoisers import UnrolledDenoiser
@@ -140,7 +140,7 @@ def test_killed_in_the_e_step_and_in_the_m_step(finished, prepared, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "import sys, torch; torch.set_num_threads(2)\n"
-        "from pathlib import Path; from mri_ambient.cli import e_step_of\n"
+        "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), sys.argv[3] == 'resume', e_step_of(made))"
     )

@@ -1,0 +1,197 @@
+"""Many scans: which settings, which method."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mri_ambient.commands.options import (
+    MASK_KINDS,
+    Dask,
+    Force,
+    Mask,
+    PriorPath,
+    Priors,
+    Samples,
+    Seed,
+    Slices,
+    TunedPath,
+    Workers,
+    check_choice,
+    parse_accels,
+)
+from mri_ambient.errors import UserError
+
+if TYPE_CHECKING:
+    from recon.compare_rows import Source
+
+
+def compare(
+    path: Annotated[Path, typer.Argument(help="A folder of fully sampled raw scans, or one scan.")],
+    accel: Annotated[str, typer.Option("--accel", help="R, or several.")] = "2,4,6,8",
+    methods: Annotated[str, typer.Option("--methods", help="Names, separated by commas (default: all).")] = "",
+    prior: Priors = "",
+    samples: Samples = 8,
+    slices: Slices = None,
+    mask: Mask = "random",
+    lesions: Annotated[
+        bool, typer.Option("--lesions", help="Also insert lesions: does their contrast return?")
+    ] = False,
+    tuned: TunedPath = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder of tables, figures and page.")] = Path("comparison"),
+    workers: Workers = 1,
+    dask: Dask = None,
+    force: Force = False,
+) -> None:
+    """All methods at all R on fully sampled scans: tables, CSV, figures, a page. A rerun repeats nothing that is finished."""
+    from dataclasses import replace
+    from functools import partial
+
+    from mri_ambient.console import stderr, stdout
+    from mri_ambient.processes import Spread
+    from recon.compare import compare as compare_all
+    from recon.compare import first_usable, write_outputs
+    from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for
+    from recon.compare_rows import Plan
+    from recon.tuning import find_tuned
+
+    check_choice("--mask", mask, MASK_KINDS)
+    named = named_methods(methods)
+    paths = raw_scans(path)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
+    priors = priors_for(named, [Path(part.strip()) for part in prior.split(",") if part.strip()])
+    used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
+    found = find_tuned(tuned, used)
+    runs = planned_runs(priors, parse_accels(accel), found[1] if found else None)
+    seen = tuple((s.sha256, s.scan, s.subject) for s in found[1].scans) if found else ()
+    plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen)
+    plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
+    notes = [
+        f"settings: {found[0]}" if found else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
+    ]
+    notes += misfits(runs, used)
+    for note in notes:
+        stderr.print(note)
+    claim(out, plan, force)
+    outcome = compare_all(paths, plan, out, opened, Spread(workers, dask))
+    for table in write_outputs(outcome, plan, out, notes):
+        stdout.print(table)
+    stdout.print(f"tables, figures and comparison.html in {out}")
+    if outcome.failed:
+        raise typer.Exit(2)
+
+
+def tune(
+    path: Annotated[
+        Path, typer.Argument(help="A folder of validation scans, or one: raw, none of them to be tested on.")
+    ],
+    accel: Annotated[str, typer.Option("--accel", help="R, or several, for fully sampled scans.")] = "4,8",
+    methods: Annotated[str, typer.Option("--methods", help="Names, separated by commas (default: all).")] = "",
+    prior: PriorPath = None,
+    samples: Samples = 4,
+    slices: Slices = None,
+    mask: Mask = "random",
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write (default: tuned.json beside the prior).")
+    ] = None,
+    workers: Workers = 1,
+    dask: Dask = None,
+    force: Force = False,
+) -> None:
+    """Choose every method's settings on validation scans, the same number of tries each, for `compare` and `recon`.
+
+    By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.
+    """
+    from functools import partial
+
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing
+    from mri_ambient.priors.find import RUNS, newest_run
+    from mri_ambient.processes import Spread
+    from recon.compare_plan import named_methods, priors_for
+    from recon.compare_rows import Plan
+    from recon.tuning import NAME, tuning_table, write_tuned
+    from recon.tuning import tune as tune_all
+
+    check_choice("--mask", mask, MASK_KINDS)
+    named = named_methods(methods)
+    target = out or (prior or newest_run(RUNS) or Path()) / NAME
+    refuse_existing(target, force)
+    paths = raw_scans(path)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=False, seed=seed)
+    truth = any(fully_sampled(p) for p in paths)
+    accels = parse_accels(accel) if truth else (round(opened(paths[0]).own().accel, 1),)
+    priors = priors_for(named, [prior] if prior else [])
+    plan = Plan((), samples, seed, mask, slices, False)
+    rows = target.with_name(f"{target.stem}_rows")
+    tuned = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))
+    write_tuned(target, tuned)
+    stdout.print(tuning_table(tuned))
+    stdout.print(f"wrote {target}; `compare` and `recon` use it if it is beside the prior, or with --tuned {target}")
+
+
+def raw_scans(path: Path) -> list[Path]:
+    """The raw scans of a folder, or the one scan."""
+    from data_prep.readers import scan_files
+
+    if not path.is_dir():
+        return [path]
+    paths, _ = scan_files(path)
+    if not paths:
+        raise UserError(f"{path}: holds no scan; give a folder of raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+    return paths
+
+
+def fully_sampled(path: Path) -> bool:
+    """False too if the file is no scan, which is reported when its turn comes."""
+    from data_prep.readers import read_scan
+
+    try:
+        return read_scan(path).fully_sampled
+    except UserError:
+        return False
+
+
+def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, seed: int) -> "Source":
+    """What `recon` may know of a raw scan and can't read itself."""
+    from dataclasses import replace
+
+    from data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
+    from data_prep.readers import read_scan
+    from recon.compare_rows import Case, Source
+    from recon.lesions import Lesioned, lesion_kspace, place_lesions
+    from recon.reconstruct import reference_image
+
+    scan = read_scan(path)
+    digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))
+    if slices is not None:
+        first = max(0, (len(scan.kspace) - slices) // 2)
+        middle = slice(first, first + slices)
+        scan = replace(
+            scan, kspace=scan.kspace[middle], sens_maps=None if scan.sens_maps is None else scan.sens_maps[middle]
+        )
+
+    def case(accel: float) -> Case:
+        settings = PrepareSettings(accel, mask)
+        volume = prepare(scan, settings)
+        reference = reference_image(complete(scan, volume))
+        if not lesions:
+            return Case(volume, reference)
+        whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
+        placed = place_lesions(whole, seed)
+        added = scan.kspace + scan.mask[:, None] * lesion_kspace(whole, placed, scan.kspace.shape[-2])
+        ill = replace(scan, kspace=added)
+        volume_ill = prepare(ill, settings)
+        return Case(volume, reference, Lesioned(volume_ill, reference_image(complete(ill, volume_ill)), placed))
+
+    return Source(
+        name=path.stem,
+        subject=scan.subject or path.stem,
+        simulated=scan.simulated,
+        fully_sampled=scan.fully_sampled,
+        sha256=digest,
+        case=case,
+        own=lambda: prepare(scan, PrepareSettings()),
+    )

@@ -1,0 +1,74 @@
+"""What the commands' options share: their types, their choices, and how their texts are read."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mri_ambient.errors import UserError
+
+LINE_KINDS = ("random", "equispaced", "gaussian")
+MASK_KINDS = (*LINE_KINDS, "poisson")
+CLASSICAL_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "bart-l1-wavelet", "bart-tv", "bart-llr")
+RECON_METHODS = (*CLASSICAL_METHODS, "aos", "dds", "daps", "mmps", "aald", "adps")
+TRAIN_CHOICES = {
+    "mask": LINE_KINDS,
+    "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),
+    "denoiser": ("unrolled", "unet"),
+}
+BUNDLED_PRIOR = Path(__file__).parents[1] / "priors" / "bundled"
+
+Accel = Annotated[
+    float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
+]
+Mask = Annotated[str, typer.Option("--mask", help="random, equispaced, gaussian (lines) or poisson (2-D).")]
+Acs = Annotated[
+    int | None, typer.Option("--acs", min=4, help="Central lines to keep and calibrate with (default: 8 %).")
+]
+Maps = Annotated[
+    str | None,
+    typer.Option("--maps", help="espirit, sigpy, bart or file (default: the file's own, else espirit)."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
+PriorPath = Annotated[
+    Path | None,
+    typer.Option("--prior", help="A prior's or a run's folder (default: newest run, else the bundled one)."),
+]
+Priors = Annotated[
+    str,
+    typer.Option(
+        "--prior", help="A prior's or a run's folder, or several (default: newest run, else the bundled one)."
+    ),
+]
+Slices = Annotated[
+    int | None, typer.Option("--slices", min=1, help="Only so many slices of each scan, the middle ones.")
+]
+TunedPath = Annotated[
+    Path | None, typer.Option("--tuned", help="Settings found by `tune` (default: tuned.json beside the prior).")
+]
+Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
+Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
+
+
+def parse_accels(text: str) -> tuple[float, ...]:
+    try:
+        accels = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--accel {text}: is not a number or a list of numbers; write 4 or 2,4,6,8") from error
+    if not all(1 <= accel < float("inf") for accel in accels):
+        raise UserError(f"--accel {text}: an acceleration is at least 1; write 4 or 2,4,6,8")
+    return accels
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    widths = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
+    if not all(width > 0 and width % 8 == 0 for width in widths):
+        raise UserError(f"--widths {text}: is not a list of multiples of 8; write 32,48,64")
+    return widths
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{option} {value}: is not one of {', '.join(choices)}; choose one of them")

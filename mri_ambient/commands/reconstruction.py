@@ -1,0 +1,133 @@
+"""One scan, reconstructed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mri_ambient.commands.options import (
+    BUNDLED_PRIOR,
+    MASK_KINDS,
+    RECON_METHODS,
+    Force,
+    Mask,
+    PriorPath,
+    Samples,
+    Seed,
+    TunedPath,
+    check_choice,
+)
+from mri_ambient.errors import UserError
+
+DEMO_SLICES = 3
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction and the panel.")] = Path(
+        "demo"
+    ),
+    seed: Seed = 2026,
+    force: Force = False,
+) -> None:
+    """Simulate an unseen scan, undersample it at R=4, reconstruct, compare. Minutes, no network."""
+    from data_prep.simulate import SimulateSettings, simulate_folder
+
+    (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
+    methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "adps"]
+    run_methods(scan, 4.0, "random", methods, "dds", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
+
+
+def recon(
+    file: Annotated[Path, typer.Argument(help="A raw scan, of any format that prep takes.")],
+    accel: Annotated[
+        float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
+    ] = None,
+    mask: Mask = "random",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="zero-filled, cg-sense, l1-wavelet, tv; bart-l1-wavelet, bart-tv, bart-llr (BART installed); "
+            "aos, dds, daps, mmps, aald or adps.",
+        ),
+    ] = "dds",
+    prior: PriorPath = None,
+    samples: Samples = 8,
+    tuned: TunedPath = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""
+    check_choice("--mask", mask, MASK_KINDS)
+    check_choice("--method", method, RECON_METHODS)
+    target = out or file.with_name(f"{file.stem}_recon.h5")
+    methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
+    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned)
+
+
+def run_methods(
+    file: Path,
+    accel: float | None,
+    mask: str,
+    methods: list[str],
+    kept: str,
+    prior_path: Path | None,
+    samples: int,
+    seed: int,
+    target: Path,
+    force: bool,
+    tuned: Path | None = None,
+) -> None:
+    """Reconstruct ``file`` by every method, write that of ``kept`` and the panel, print the table."""
+    from data_prep.prepare import PrepareSettings, complete, prepare
+    from data_prep.readers import read_scan
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing, writable_folder
+    from mri_ambient.priors.find import find_prior
+    from recon.determined import determined_share
+    from recon.methods import METHODS
+    from recon.problem import problem_of
+    from recon.recon_file import write_reconstruction
+    from recon.reconstruct import reconstruct, reference_image
+    from recon.summary import draw, notes, table
+    from recon.tuning import doubts, find_tuned, nearest
+
+    if target.suffix != ".h5":
+        raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
+    if target.resolve() == file.resolve():
+        raise UserError(f"--out {target}: is the scan itself, which is never replaced; choose another name")
+    refuse_existing(target, force)
+    refuse_existing(target.with_suffix(".png"), force)
+    writable_folder(target.parent)
+    scan = read_scan(file)
+    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
+    volume = prepare(scan, PrepareSettings(accel, mask))
+    reference = reference_image(complete(scan, volume)) if accel is not None else None
+    found = find_tuned(tuned, [priors[kept]] if kept in priors else [])
+    chosen = {}
+    if found:
+        hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
+        chosen = {name: nearest(found[1], name, volume.accel, hashes.get(name, "")) for name in methods}
+        chosen = {name: choice for name, choice in chosen.items() if choice}
+    results = {}
+    for name in methods:
+        settings = chosen[name].settings if name in chosen else None
+        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
+    share = determined_share(problem_of(volume), volume.name, seed)
+    provenance = volume.provenance | {"realised_accel": volume.accel}
+    if kept in chosen:
+        provenance |= {"tuned_at": chosen[kept].accel, "temperature": chosen[kept].temperature}
+    write_reconstruction(target, results[kept], share, provenance)
+    draw(target.with_suffix(".png"), volume, results, kept, share, reference)
+    stdout.print(table(volume, results, reference))
+    for note in notes(volume, results, priors):
+        stdout.print(note)
+    for name, choice in chosen.items():
+        stdout.print(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
+    if kept in chosen:
+        for note in doubts(volume, results[kept], priors.get(kept), chosen[kept], seed):
+            stdout.print(note)
+    stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
