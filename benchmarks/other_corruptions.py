@@ -5,8 +5,9 @@
 On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on MR slices of the npz, scaled down to 32x32
 (patients, or blocks of neighbouring slices where the patient is unknown, are held out). The last cases fine-tune a prior of
 clean contrast-enhanced slices on 60 other slices with boxes missing. Resumable; every case has its seed. Writes
-SET/CASE/grid.png (64 of 512 samples), SET/data.png and results.csv: the distance between the samples and held-out clean
-images, beside that of clean training images (the floor) and of the corrupted images themselves.
+SET/CASE/grid*.png (64 of 512 samples; of `ambient` with A~ fixed and redrawn, of `tweedie` full and truncated), SET.png and
+results.csv: the distance between the samples and held-out clean images, beside that of clean training images (the floor)
+and of the corrupted images themselves.
 """
 
 import argparse
@@ -137,12 +138,16 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
             ImageRunConfig(images=(out / f"{case.data}.npz").resolve(), training=config), folder, True, init
         )
         rows = []
-        lowest = {"": 0.01}
+        ways: dict[str, dict[str, Any]] = {"": {}}
         if config.rule.startswith("tweedie"):
-            lowest = {" (full)": 0.01, " (truncated)": config.noise_std}
-        for how, level in lowest.items():
-            samples = sample_pixels(prior, SAMPLES, STEPS, SEED, level)
-            draw_pixels(folder / f"grid{how.strip(' ()')}.png", samples[:64], f"{name}{how}")
+            ways = {" (full)": {}, " (truncated)": {"lowest": config.noise_std}}
+        if config.rule == "ambient":
+            ways = {" (fixed)": {}, " (redrawn)": {"redrawn": True}}
+        for how, options in ways.items():
+            samples = sample_pixels(prior, SAMPLES, STEPS, SEED, **options)
+            draw_pixels(
+                folder / f"grid_{how.strip(' ()')}.png" if how else folder / "grid.png", samples[:64], f"{name}{how}"
+            )
             rows.append({"case": name + how} | distances(samples, out / f"{case.against}_held_out.npz"))
         if config.rule in ("ambient", "naive"):
             indices = list(range(min(SAMPLES, len(data.pixels))))

@@ -1,6 +1,7 @@
 """Samples of `pixel` priors, and a picture of them."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,19 @@ Samples = Float[Tensor, "n channel y x"]
 
 
 def sample_pixels(
-    prior: PixelPrior, count: int, steps: int, seed: int, lowest: float = SIGMA_MIN, batch: int = 128
+    prior: PixelPrior,
+    count: int,
+    steps: int,
+    seed: int,
+    lowest: float = SIGMA_MIN,
+    redrawn: bool = False,
+    batch: int = 128,
 ) -> Samples:
     """``count`` images by Heun's method; the same for the same seed, whatever the batch.
 
-    A prior of the rule `ambient` is shown each through one A~ throughout, drawn as in training (Daras et al., 2023: for
-    pixels the survival is (1 - missing) (1 - further)). lowest: the level from which the denoiser's answer is returned,
+    A prior of the rule `ambient` is shown each through an A~ drawn as in training, once for the whole trajectory, as published
+    (Daras et al., 2023: for pixels the survival is (1 - missing) (1 - further)), so that what A~ hides ends as its mean; or
+    ``redrawn`` at every call, so that in time all is seen. lowest: the level from which the denoiser's answer is returned,
     sigma_tn for the `truncated` samples of a prior that never learned what is below (Daras et al., 2404.10177).
     """
     shape = (prior.denoiser.architecture.channels, *prior.card.matrix)
@@ -38,27 +46,25 @@ def sample_pixels(
             numbers = range(first, min(first + batch, count))
             generators = [Generator().manual_seed(mask_seed("sample", number, seed, "noise")) for number in numbers]
             noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-            denoise = _denoiser(prior, _shown(prior, noise, generators))
+            denoise = _denoiser(prior, generators, redrawn)
             images.append(heun(denoise, noise, sigmas, lambda *_: bar.advance(task)))
     return torch.cat(images)
 
 
-def _shown(prior: PixelPrior, noise: Tensor, generators: list[Generator]) -> Operator:
+def _denoiser(prior: PixelPrior, generators: Sequence[Generator], redrawn: bool) -> Denoise:
     training: dict[str, Any] = prior.card.training
-    if training["rule"] != "ambient":
-        return everything(noise)
-    kind, missing = training["corruption"], training["missing"]
-    drawn = [draw_operator(kind, missing, prior.card.matrix, generator) for generator in generators]
-    return stack(
-        [
-            lessen(operator, kind, missing, training["further"], generator)
-            for operator, generator in zip(drawn, generators, strict=True)
-        ]
-    )
+    kind, missing, further = (training[name] for name in ("corruption", "missing", "further"))
 
+    def draw() -> Operator:
+        if training["rule"] != "ambient":
+            return everything(torch.empty(len(generators), 1, *prior.card.matrix))
+        drawn = [(draw_operator(kind, missing, prior.card.matrix, g), g) for g in generators]
+        return stack([lessen(operator, kind, missing, further, g) for operator, g in drawn])
 
-def _denoiser(prior: PixelPrior, operator: Operator) -> Denoise:
+    fixed = draw()
+
     def denoise(images: Tensor, sigma: float) -> Tensor:
+        operator = draw() if redrawn else fixed
         return prior.denoiser(operator.project(images), operator, torch.full((len(images),), sigma))
 
     return denoise

@@ -129,8 +129,11 @@ def test_a_run_leaves_a_prior_samples_and_settings(file, tmp_path, quick):
     assert (prior.card.kind, prior.card.matrix, prior.card.images_seen) == ("pixel", (16, 16), 8)
     assert ImageRunConfig.model_validate_json((tmp_path / "run" / "run.json").read_text()) == made
     assert (tmp_path / "run" / "samples.png").read_bytes().startswith(b"\x89PNG")
-    together, apart = (sample_pixels(prior, 3, 3, seed=1, batch=size) for size in (3, 2))
-    torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-3)
+    drawn = {}
+    for redrawn in (False, True):
+        drawn[redrawn], apart = (sample_pixels(prior, 3, 3, 1, redrawn=redrawn, batch=size) for size in (3, 2))
+        torch.testing.assert_close(drawn[redrawn], apart, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(drawn[False], drawn[True])
     with pytest.raises(UserError, match="continue it with --resume"):
         run_images(made, tmp_path / "run", resume=False)
     again = made.model_copy(update={"training": made.training.model_copy(update={"seed": 1})})
