@@ -1,8 +1,9 @@
 import fastmri.evaluate
 import numpy as np
 import pytest
+from scipy.ndimage import convolve
 
-from recon.metrics import nrmse, psnr, ssim
+from recon.metrics import hfen, nrmse, psnr, ssim
 
 
 @pytest.fixture
@@ -23,3 +24,14 @@ def test_the_range_is_that_of_the_volume_not_of_each_slice(volumes):
     reference, estimate = volumes
     by_slice = np.mean([psnr(r[None], e[None]) for r, e in zip(reference, estimate, strict=True)])
     assert abs(psnr(reference, estimate) - by_slice) > 1
+
+
+def test_hfen_is_the_error_behind_a_15x15_laplacian_of_a_gaussian(volumes):
+    """Ravishankar & Bresler's kernel, written out."""
+    offset = np.arange(15) - 7
+    square = offset[:, None] ** 2 + offset**2
+    gauss = np.exp(-square / (2 * 1.5**2))
+    kernel = (square / 1.5**4 - 2 / 1.5**2) * gauss / gauss.sum()
+    reference, estimate = (np.stack([convolve(image, kernel) for image in volume]) for volume in volumes)
+    assert hfen(*volumes) == pytest.approx(nrmse(reference, estimate), rel=0.01)
+    assert hfen(*volumes) != pytest.approx(nrmse(*volumes), rel=0.1)
