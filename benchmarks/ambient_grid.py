@@ -172,7 +172,9 @@ def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
         one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
         row["one step"] = mean_nrmse(one, slices)
     generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
-    samples = dds(denoiser_for(prior, problem), problem, SAMPLES, DdsSettings(), generators)
+    samples = dds(
+        denoiser_for(prior, problem, "scan", SAMPLES, generators), problem, SAMPLES, DdsSettings(), generators
+    )
     mean = samples.mean(0)
     spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
     row["dds one"] = mean_nrmse(samples[0], slices)

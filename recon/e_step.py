@@ -37,6 +37,8 @@ def e_step(
     problem = Problem(kspace, Sense(maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
     if prior is None:
         return l1_wavelet(problem, L1WaveletSettings(regularisation, iterations))[None]
-    denoise = denoiser_for(prior, problem)
-    draws = [dds(denoise, problem, 1, sampler, streams) for streams in generators]
+    draws = [
+        dds(denoiser_for(prior, problem, sampler.masks, 1, streams), problem, 1, sampler, streams)
+        for streams in generators
+    ]
     return torch.where(problem.sense.support, torch.cat(draws), 0)

@@ -14,11 +14,13 @@ from mri_ambient.console import track
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior
-from mri_ambient.store import dataset, is_prepared, read_layout, read_subject, read_volume
+from mri_ambient.store import dataset, is_prepared, read_sampling, read_subject, read_volume
 from mri_ambient.training.data import split, volumes_in
-from mri_ambient.training.run import E_STEP_BATCH, RUN, read_config
+from mri_ambient.training.run import RUN
+from mri_ambient.training.run_config import read_config
 
 LAP_IMAGES = "images"
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,10 @@ def images_of(path: Path, prior: Prior, option: str) -> Iterator[tuple[Float[Ten
 
 @torch.no_grad()
 def combined(path: Path, prior: Prior, option: str) -> Complex[Tensor, "slice y x"]:
-    (slices, *_), _ = read_layout(path)
+    slices = read_sampling(path).shape[0]
     images = []
-    for first in range(0, slices, E_STEP_BATCH):
-        volume = read_volume(path, slice(first, first + E_STEP_BATCH))
+    for first in range(0, slices, BATCH):
+        volume = read_volume(path, slice(first, first + BATCH))
         if volume.fully_sampled:
             images.append(Sense(volume.sens_maps, volume.mask).adjoint(volume.kspace))
             continue

@@ -7,9 +7,9 @@ import torch
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import build_denoiser
 from mri_ambient.training.data import MeasuredSlices
-from mri_ambient.training.loop import draw
+from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.losses import LOSSES, masked_weight
-from mri_ambient.training.run import read_config
+from mri_ambient.training.run_config import read_config
 
 CONFIG = Path(__file__).parents[2] / "benchmarks" / "ssdu.yaml"
 
@@ -21,7 +21,7 @@ def test_only_hidden_lines_count_and_no_noise_is_added(prepared):
     config = chosen.model_copy(
         update={"architecture": chosen.architecture.model_copy(update={"widths": (8, 8)}), "batch": 4, "accel": (3.0,)}
     )
-    drawn = draw(MeasuredSlices(prepared, config.accel, config.mask), config, step=0)
+    drawn = KspaceTask(MeasuredSlices(prepared, config.accel, config.mask), config).draw(0)
     batch, shown = drawn.batch, drawn.shown
     outer = batch.mask.sum((1, 2)) - torch.tensor(batch.acs)
     hidden = batch.mask & ~shown.mask
