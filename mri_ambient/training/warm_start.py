@@ -1,8 +1,9 @@
 """Which stage of a run starts from the prior that ``--init`` names."""
 
+from pydantic import BaseModel
+
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior
-from mri_ambient.priors.denoisers import Architecture
 from mri_ambient.priors.find import find_prior
 from mri_ambient.training.run_config import RunConfig
 
@@ -33,5 +34,5 @@ def warm_starts(config: RunConfig) -> tuple[Prior | None, Prior | None]:
     return (prior, None) if kind == "masked" else (None, prior)
 
 
-def describe(architecture: Architecture) -> str:
+def describe(architecture: BaseModel) -> str:
     return ", ".join(f"{name} {value}" for name, value in architecture.model_dump().items())
