@@ -33,7 +33,7 @@ def demo(
     from data_prep.simulate import SimulateSettings, simulate_folder
 
     (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
-    methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "dds", "adps"]
+    methods = ["zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "adps"]
     run_methods(scan, 4.0, "random", methods, "dds", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
 
 
