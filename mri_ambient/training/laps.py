@@ -115,7 +115,8 @@ def reconstruct_training_scans(
     paths = [path for path in data.paths[ranks.rank :: ranks.count] if not (out / path.name).exists()]
     counts = [data.samplings[path].shape[0] for path in paths]
     with progress_bar() as bar:
-        task = bar.add_task(f"lap {lap}: reconstructing the training scans", total=sum(counts), visible=ranks.first)
+        shown = ranks.first and bool(paths)
+        task = bar.add_task(f"lap {lap}: reconstructing the training scans", total=sum(counts), visible=shown)
         for path, count in zip(paths, counts, strict=True):
             images = []
             for indices in torch.arange(count).split(config.batch):

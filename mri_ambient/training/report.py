@@ -174,13 +174,13 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
 def table(rows: Sequence[Row], best: str) -> Table:
     """``best``: the stage whose prior is the run's."""
     caption = (
-        f"On held-out subjects, by K = {DRAWS} samples, of the ambient prior by its one answer. Hidden lines: relative error "
+        f"On held-out subjects, by K = {DRAWS} samples, of the ambient prior by its one answer. Lines: relative error "
         "on measured lines that were hidden, their noise included; spread: the error that spread and noise predict over the "
         "actual one. Image: magnitude NRMSE where the truth is known; spread: std over error. *: the run's prior."
     )
     show = Table(title="laps", caption=caption, caption_justify="left")
     show.add_column("stage")
-    for name in ("hidden lines, one", "K-mean", "noise", "spread", "image, one", "K-mean", "spread"):
+    for name in ("lines, one", "K-mean", "noise", "spread", "image, one", "K-mean", "spread"):
         show.add_column(name, justify="right")
     for row in rows:
         values = [v for name, v in asdict(row).items() if name.startswith(MEASURES)]
