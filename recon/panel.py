@@ -41,10 +41,8 @@ def draw_panel(
             Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
             for name, image in images.items()
         ]
-        upper = [Pane("reference", reference, "gray", window), *magnitudes]
-        lower = [*spread, *errors]
-        columns = max(len(upper), len(lower))
-        rows = [row + [None] * (columns - len(row)) for row in (upper, lower)]
+        blank = [None] * (len(spread) - 1)  # each error below its image
+        rows = [[Pane("reference", reference, "gray", window), *blank, *magnitudes], [*spread, *errors]]
     with atomic_write(path) as temporary:
         draw_rows(rows, title, 2.6).savefig(temporary, format="png")
 
