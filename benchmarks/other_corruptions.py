@@ -77,9 +77,9 @@ def cases(name: str) -> dict[str, Case]:
         found |= {
             "mr/other-clean": Case("mr_other", "mr_target", {"rule": "clean"}),
             "mr/other-then-boxes": Case(
-                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.25
+                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.5
             ),
-            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.25),
+            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.5),
         }
     return found
 

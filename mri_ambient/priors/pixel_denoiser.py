@@ -27,9 +27,10 @@ class PixelArchitecture(BaseModel):
 class PixelDenoiser(nn.Module):
     """D(u, A, sigma): E[x | A, u], u = P (x + sigma z), P = A^+ A the projection on what A measures.
 
-    D = P (c_skip u + c_out a) + (1 - P) sigma_data b, (a, b) = U(c_in u, diag P; ln(sigma)/4): what is known is denoised, with
-    EDM's preconditioning (Karras et al., 2022, table 1), and what is not is filled in, to which no factor that vanishes with
-    sigma fits. Where everything is measured this is an ordinary EDM denoiser.
+    D = P (c_skip u + c_out a) + (1 - P) sigma_data (a + b), (a, b) = U(c_in u, diag P; ln(sigma)/4): what is known is denoised,
+    with EDM's preconditioning (Karras et al., 2022, table 1); what is not is filled in, as that would do at sigma = infinity,
+    where c_skip = 0 and c_out = sigma_data. So a prior of whole images is a start for filling in. b is for A whose P is not
+    diagonal, which the network is not told. Where everything is measured this is an ordinary EDM denoiser.
     """
 
     def __init__(self, architecture: PixelArchitecture):
@@ -45,8 +46,8 @@ class PixelDenoiser(nn.Module):
         images = torch.cat([scale * seen, operator.coverage], 1)
         with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.half_precision):
             known, unknown = self.unet(images, sigma.log()[:, None] / 4).float().chunk(2, 1)
-        unknown = self.architecture.sigma_data * unknown
-        return unknown + operator.project(skip * seen + out * known - unknown)
+        filled = self.architecture.sigma_data * (known + unknown)
+        return filled + operator.project(skip * seen + out * known - filled)
 
 
 def build_pixel_denoiser(architecture: PixelArchitecture) -> PixelDenoiser:
