@@ -32,7 +32,8 @@ Solve = Callable[[Problem, Prior | None, int, Any, Generators, Callback], Images
 class Method:
     """solve: a function ``(problem, prior, samples, settings, generators, callback) -> images [k, slice, y, x]``.
     settings: a frozen dataclass, the default; None if it has none. kinds: which kinds of prior it can use, the first by
-    preference; none for classical methods. candidates: changes to the settings among which ``tune`` chooses."""
+    preference; none for classical methods. candidates: changes to the settings among which ``tune`` chooses, of
+    classical methods factors of their regularisation."""
 
     solve: Solve
     kinds: tuple[Literal["image", "masked"], ...] = ()
@@ -78,13 +79,8 @@ def solve_by_sampling(
     return sampler(denoise, problem, samples, settings, generators, callback)
 
 
-def classical(solver: Callable[[Problem, Any], Slices], settings: Any, *candidates: dict[str, Any]) -> Method:
-    return Method(partial(solve_classically, solver=solver), settings=settings, candidates=candidates)
-
-
-def strengths(*values: float) -> tuple[dict[str, Any], ...]:
-    """Candidates of methods whose one setting to choose is lambda."""
-    return tuple({"regularisation": value} for value in values)
+def classical(solver: Callable[[Problem, Any], Slices], settings: Any) -> Method:
+    return Method(partial(solve_classically, solver=solver), settings=settings)
 
 
 def sampling(sampler: Callable[..., Images], settings: Annealing, *candidates: dict[str, Any]) -> Method:
@@ -93,14 +89,12 @@ def sampling(sampler: Callable[..., Images], settings: Annealing, *candidates: d
 
 METHODS: dict[str, Method] = {
     "zero-filled": classical(zero_filled, None),
-    "cg-sense": classical(cg_sense, CgSettings(), *strengths(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
-    "l1-wavelet": classical(l1_wavelet, L1WaveletSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
-    "tv": classical(tv, TvSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
-    "bart-l1-wavelet": classical(
-        bart_l1_wavelet, BartL1WaveletSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)
-    ),
-    "bart-tv": classical(bart_tv, BartTvSettings(), *strengths(3e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2)),
-    "bart-llr": classical(bart_llr, BartLlrSettings(), *strengths(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
+    "cg-sense": classical(cg_sense, CgSettings()),
+    "l1-wavelet": classical(l1_wavelet, L1WaveletSettings()),
+    "tv": classical(tv, TvSettings()),
+    "bart-l1-wavelet": classical(bart_l1_wavelet, BartL1WaveletSettings()),
+    "bart-tv": classical(bart_tv, BartTvSettings()),
+    "bart-llr": classical(bart_llr, BartLlrSettings()),
     "aos": Method(solve_in_one_step, ("masked",)),
     "dds": sampling(
         dds,
@@ -129,7 +123,7 @@ METHODS: dict[str, Method] = {
         {"sigma_max": 2.0},
         {"sigma_max": 0.4},
         {"eta": 0.85},
-        {"order": 2},
+        {"order": 1},
         {"iterations": 5},
     ),
     "aald": sampling(

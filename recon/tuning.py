@@ -26,7 +26,7 @@ from recon.reconstruct import Reconstruction, reconstruct
 
 NAME, FORMAT = "tuned.json", "mri-ambient tuned settings 1"
 BUDGET = 6  # settings tried for each method that has any
-FACTORS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the default regularisation, for methods without candidates of their own
+FACTORS = (0.15, 0.5, 1.0, 1.5, 3.0, 10.0)  # of the default regularisation, for methods without candidates of their own
 PERCENTILE = 95  # of validation slices: a held-out error above it is unusual
 TRUTH, HELD_OUT = "NRMSE of the mean", "error on held-out measured lines"
 

@@ -55,9 +55,8 @@ def mmps(
 
         rows = problem.matrix[0]
         variance, spread = (problem.noise**2).unsqueeze(-3), (sigma**2).unsqueeze(-3)
-        residual = (problem.kspace - sense(denoised.detach())).flatten(
-            -3, -2
-        )  # coils below each other: one vector a slice
+        # Coils below each other: one vector a slice.
+        residual = (problem.kspace - sense(denoised.detach())).flatten(-3, -2)
         solved = conjugate_gradient(operator, residual, torch.zeros_like(residual), settings.iterations)
         return denoised.detach() + sigma**2 * pull_back(sense.adjoint(solved.unflatten(-2, (-1, rows))))
 

@@ -8,7 +8,7 @@ from mri_ambient.physics.corruptions import Operator, Pixels, everything
 from mri_ambient.priors.pixel_denoiser import PixelArchitecture, PixelDenoiser
 from mri_ambient.training.image_losses import CHAIN, RULES, ImageBatch, tweedie, tweedie_consistent
 
-SIDE, COUNT = 4, 6000
+SIDE, COUNT = 4, 24000
 PIXELS = SIDE * SIDE
 SHOWN = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.bool)
 SHOWN.view(-1)[[1, 6, 8, 11, 15]] = True  # A~; A measures one pixel more, anywhere
