@@ -1,39 +1,170 @@
-"""The reconstruction's file, ``*_recon.h5`` (contract)."""
+"""The reconstruction's file, ``*_recon.h5`` (contract): one writer, one reader.
+
+Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key and shape); ``mean`` complex64; ``std`` and
+``determined_share`` float32, all of that shape; ``samples`` complex64 [slice, k, y, x], optional; ``measured_residual``
+float32 [slice]; ``methods/NAME`` float32, the magnitude by each other method, ``measured_residual`` its attribute;
+``reference`` float32, if there is one; attributes: what is in :class:`About`, as JSON.
+"""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-from jaxtyping import Float
+import torch
+from jaxtyping import Complex, Float
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from mri_ambient import __version__
+from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.priors.card import first_problem
+from mri_ambient.store import PreparedVolume, dataset
 from recon.reconstruct import Reconstruction
 
-FORMAT = "mri-ambient reconstruction 1"
+FORMAT = "mri-ambient reconstruction 2"
+
+Magnitudes = Float[Tensor, "slice y x"]
+
+
+class About(BaseModel):
+    """What a reader must know. accel: realised R. acs: rows and columns. field_of_view_mm: (y, x), None if the scan's file
+    doesn't say. spreads: whether the std means something. settings: the method's. prior: its card, None without one.
+    temperature: by which validation says that the std has to be multiplied, None if it was not validated. notes: sentences.
+    provenance: of the prepared volume.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    name: str
+    simulated: bool
+    method: str
+    accel: float
+    acs: tuple[int, int]
+    field_of_view_mm: tuple[float, float] | None
+    spreads: bool
+    seed: int
+    seconds: float
+    working_matrix: tuple[int, int]
+    settings: dict[str, Any]
+    prior: dict[str, Any] | None
+    temperature: float | None
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A reconstruction as its file has it. others: magnitudes by the other methods, in the order they were run.
+
+    residuals: method (the reconstruction's own too) -> misfit on the measured samples over the noise level, per slice.
+    """
+
+    path: Path
+    about: About
+    mean: Complex[Tensor, "slice y x"]
+    std: Magnitudes
+    determined_share: Magnitudes
+    samples: Complex[Tensor, "slice k y x"] | None
+    others: Mapping[str, Magnitudes]
+    residuals: Mapping[str, Float[Tensor, " slice"]]
+    reference: Magnitudes | None
+
+    @property
+    def pixel_mm(self) -> tuple[float, float] | None:
+        """(y, x), None if the field of view is not known."""
+        if self.about.field_of_view_mm is None:
+            return None
+        (height, width), (rows, columns) = self.about.field_of_view_mm, self.mean.shape[-2:]
+        return height / rows, width / columns
 
 
 def write_reconstruction(
-    path: Path, found: Reconstruction, share: Float[Tensor, "slice y x"], provenance: dict[str, Any]
+    path: Path,
+    volume: PreparedVolume,
+    results: Mapping[str, Reconstruction],
+    kept: str,
+    share: Magnitudes,
+    reference: Complex[Tensor, "slice y x"] | None = None,
+    temperature: float | None = None,
+    notes: tuple[str, ...] = (),
 ) -> None:
-    """``reconstruction`` (|mean|, float32, fastMRI's key and shape), ``mean``, ``std``, ``samples`` [slice, k, y, x],
-    ``measured_residual`` [slice], ``determined_share`` (:func:`recon.determined.determined_share`); attributes: method,
-    prior_sha256, seed, seconds, matrix, provenance (JSON).
+    """Write the result of ``kept`` whole and the magnitudes of the others.
+
+    share: :func:`recon.determined.determined_share`. reference: of the complete scan, in the same units.
     """
+    found = results[kept]
+    about = About(
+        version=__version__,
+        name=volume.name,
+        simulated=bool(volume.provenance.get("simulated", False)),
+        method=kept,
+        accel=volume.accel,
+        acs=volume.acs,
+        field_of_view_mm=volume.provenance.get("field_of_view_mm"),
+        spreads=found.spreads,
+        seed=found.seed,
+        seconds=found.seconds,
+        working_matrix=found.matrix,
+        settings=asdict(found.settings) if found.settings else {},
+        prior=found.prior.model_dump(mode="json") if found.prior else None,
+        temperature=temperature,
+        notes=notes,
+        provenance=volume.provenance,
+    )
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["version"] = __version__
-        file.attrs["method"] = found.method
-        file.attrs["prior_sha256"] = found.prior.weights_sha256 if found.prior else ""
-        file.attrs["seed"] = found.seed
-        file.attrs["seconds"] = found.seconds
-        file.attrs["working_matrix"] = found.matrix
-        file.attrs["provenance"] = json.dumps(provenance)
+        for key, value in about.model_dump(mode="json").items():
+            file.attrs[key] = json.dumps(value)
         file["reconstruction"] = found.mean.abs().numpy()
         file["mean"] = found.mean.numpy()
         file["std"] = found.std.numpy()
         file["measured_residual"] = found.measured_residual.numpy()
         file["determined_share"] = share.numpy()
         file["samples"] = found.samples.numpy()
+        methods = file.create_group("methods", track_order=True)
+        for name, other in results.items():
+            if name != kept:
+                methods[name] = other.mean.abs().numpy()
+                methods[name].attrs["measured_residual"] = other.measured_residual.numpy()
+        if reference is not None:
+            file["reference"] = reference.abs().numpy()
+
+
+def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
+    """All or some slices. Raises UserError if the file is not a reconstruction of this version."""
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise KeyError(f"its format is {file.attrs.get('format', 'unknown')!r}, not {FORMAT!r}")
+            about = About.model_validate({key: json.loads(str(file.attrs[key])) for key in About.model_fields})
+            mean = tensor(file, "mean", slices)
+            others, residuals = {}, {about.method: tensor(file, "measured_residual", slices)}
+            for name in file["methods"]:  # pyright: ignore[reportGeneralTypeIssues]
+                others[name] = tensor(file, f"methods/{name}", slices)
+                of_method = dataset(file, f"methods/{name}").attrs["measured_residual"]
+                residuals[name] = torch.as_tensor(of_method)[slices]
+            return Study(
+                path=path,
+                about=about,
+                mean=mean,
+                std=tensor(file, "std", slices),
+                determined_share=tensor(file, "determined_share", slices),
+                samples=tensor(file, "samples", slices) if "samples" in file else None,
+                others=others,
+                residuals=residuals,
+                reference=tensor(file, "reference", slices) if "reference" in file else None,
+            )
+    except (OSError, KeyError, ValueError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error).strip("'\"")
+        raise UserError(
+            f"{path}: can't be read as a reconstruction ({problem}); make it again with `mri-ambient recon`"
+        ) from error
+
+
+def tensor(file: h5py.File, key: str, slices: slice) -> Tensor:
+    return torch.from_numpy(dataset(file, key)[slices])

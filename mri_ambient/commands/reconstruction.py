@@ -117,17 +117,15 @@ def run_methods(
         settings = chosen[name].settings if name in chosen else None
         results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
     share = determined_share(problem_of(volume), volume.name, seed)
-    provenance = volume.provenance | {"realised_accel": volume.accel}
+    said = list(notes(volume, results, priors))
+    for name, choice in chosen.items():
+        said.append(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
     if kept in chosen:
-        provenance |= {"tuned_at": chosen[kept].accel, "temperature": chosen[kept].temperature}
-    write_reconstruction(target, results[kept], share, provenance)
+        said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
+    warmth = chosen[kept].temperature if kept in chosen else None
+    write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
     draw(target.with_suffix(".png"), volume, results, kept, share, reference)
     stdout.print(table(volume, results, reference))
-    for note in notes(volume, results, priors):
+    for note in said:
         stdout.print(note)
-    for name, choice in chosen.items():
-        stdout.print(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
-    if kept in chosen:
-        for note in doubts(volume, results[kept], priors.get(kept), chosen[kept], seed):
-            stdout.print(note)
     stdout.print(f"wrote {target} and {target.with_suffix('.png')}")

@@ -14,7 +14,6 @@ from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
-from recon.recon_file import write_reconstruction
 from recon.reconstruct import reconstruct, reference_image, working_matrix
 from recon.samplers.annealing import Annealing
 
@@ -130,18 +129,6 @@ def test_the_wrong_prior(undersampled):
         reconstruct(undersampled, "aos", untrained("image"), 1, 0)
     with pytest.raises(UserError, match="got no prior"):
         reconstruct(undersampled, "dds", None, 1, 0)
-
-
-def test_file(undersampled, tmp_path):
-    found = reconstruct(first_slices(undersampled, 1), "dds", untrained("image"), 2, seed=0)
-    write_reconstruction(tmp_path / "a_recon.h5", found, torch.ones(1, 48, 48), undersampled.provenance)
-    with h5py.File(tmp_path / "a_recon.h5") as file:
-        assert file["reconstruction"].shape == (1, 48, 48)
-        assert file["reconstruction"].dtype == "float32"
-        assert file["samples"].shape == (1, 2, 48, 48)
-        assert file.attrs["method"] == "dds"
-        assert file.attrs["seed"] == 0
-        assert set(file) == {"reconstruction", "mean", "std", "samples", "measured_residual", "determined_share"}
 
 
 def test_undersampled_on_both_axes(scans, tmp_path):
