@@ -15,7 +15,7 @@ from mri_ambient import __version__
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-REQUIRED = [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["bart"], *EXTRAS["raw"], *EXTRAS["cluster"]]
+REQUIRED = [*PROJECT["dependencies"], *(requirement for extra in EXTRAS.values() for requirement in extra)]
 HEAVY = ("torch", "numpy", "scipy", "sigpy", "matplotlib", "h5py", "fastmri", "nilearn", "pydantic")
 
 
