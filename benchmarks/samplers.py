@@ -1,39 +1,49 @@
 """Samplers at several step counts, on simulated validation scans: error of one sample and of the mean, spread, cost.
 
-python benchmarks/samplers.py [--subjects 6 --slices 1 --accel 4 8 --samples 8 --only dds mmps ...]    prints Markdown
+    python benchmarks/samplers.py --out samplers [--subjects 6 --slices 1 --accel 4 8 --samples 8 --only dds mmps ...]
 
-NRMSE (magnitude, against the MVUE of the complete scan, mean over scans); std/error as in the demo; network calls a sample,
-forward + backward; seconds a slice with all its samples, of one thread of the processor alone, whatever else it does.
+Prints Markdown; writes samplers.csv and error_and_time.png. Resumable: rows that samplers.csv has are not measured again.
+NRMSE (magnitude, against the MVUE of the complete scan, mean over scans) of one sample (mean over all K) and of the mean of K;
+std/error as in the demo; network calls a sample, forward + backward; seconds a slice with all its samples, of one thread of
+the processor alone, whatever else it does. `mean` of adps is that of K independent runs.
 """
 
 import argparse
+import csv
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
+from mri_ambient.console import stderr
+from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import BUNDLED, find_prior
+from recon.calibration import spread_over_error
 from recon.metrics import nrmse
 from recon.reconstruct import reconstruct, reference_image
 from recon.samplers.aald import AaldSettings
 from recon.samplers.adps import AdpsSettings
+from recon.samplers.annealing import Annealing
 from recon.samplers.daps import DapsSettings
 from recon.samplers.dds import DdsSettings
 from recon.samplers.mmps import MmpsSettings
-from recon.summary import spread_over_error
 
 VALIDATION_SEED = 777
 NEW = DdsSettings(steps=12, sigma_max=1.0, order=2)
-ROWS = [
-    ("dds", DdsSettings()),
-    ("dds", replace(DdsSettings(), steps=12)),
+OLD = DdsSettings(steps=30, sigma_max=2.0, order=1)
+ROWS: list[tuple[str, Any]] = [
+    ("dds", OLD),
+    ("dds", replace(OLD, steps=12)),
     *(("dds", replace(NEW, steps=steps)) for steps in (8, 12, 20, 30)),
     *(("dds", replace(NEW, sigma_max=start)) for start in (0.3, 0.6, 2.0)),
     *(("dds", replace(NEW, eta=eta)) for eta in (0.0, 0.5)),
@@ -49,10 +59,13 @@ ROWS = [
     ("aald", AaldSettings()),
     ("adps", AdpsSettings()),
 ]
+COLUMNS = ("R", "method", "steps", "settings", "one sample", "mean", "std/error", "forward", "backward", "s/slice")
+Row = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("samplers"))
     parser.add_argument("--subjects", type=int, default=6)
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--accel", type=float, nargs="+", default=[4.0, 8.0])
@@ -60,36 +73,94 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["dds", "daps", "mmps", "aald", "adps"])
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    rows = read_rows(chosen.out / "samplers.csv")
+    settings = [(method, options) for method, options in ROWS if method in chosen.only]
+    for accel in chosen.accel:
+        rows = measure(settings, accel, chosen, rows)
+    draw(chosen.out / "error_and_time.png", rows)
+    print(markdown(rows))
+
+
+def measure(
+    settings: Sequence[tuple[str, Any]], accel: float, chosen: argparse.Namespace, rows: list[Row]
+) -> list[Row]:
+    """``rows`` and those of ``settings`` at R that they lack, kept in samplers.csv as they come."""
     prior = find_prior(("image",), chosen.prior)
-    forward = []
-    prior.denoiser.register_forward_hook(lambda *_: forward.append(1))
-    print("| R | method | steps | other settings | one sample | mean | std/error | calls | s/slice |\n|" + "---|" * 9)
+    simulation = SimulateSettings(slices=chosen.slices, seed=VALIDATION_SEED)
     with tempfile.TemporaryDirectory() as folder:
-        simulation = SimulateSettings(slices=chosen.slices, seed=VALIDATION_SEED)
         scans = [read_scan(path) for path in simulate_folder(Path(folder), chosen.subjects, simulation)]
-        for accel in chosen.accel:
-            volumes = [prepare(scan, PrepareSettings(accel=accel)) for scan in scans]
-            references = [reference_image(complete(s, v)) for s, v in zip(scans, volumes, strict=True)]
-            for method, settings in ROWS:
-                if method not in chosen.only:
-                    continue
-                errors, seconds = [], 0.0
-                for volume, reference in zip(volumes, references, strict=True):
-                    forward.clear()
-                    start = time.process_time()
-                    found = reconstruct(volume, method, prior, chosen.samples, 0, settings, batch=10**6)
-                    seconds += (time.process_time() - start) / len(reference) / len(volumes)
-                    truth = reference.abs().numpy()
-                    one = np.mean([nrmse(truth, sample.abs().numpy()) for sample in found.samples.movedim(1, 0)])
-                    errors.append([one, nrmse(truth, found.mean.abs().numpy()), spread_over_error(found, reference)])
-                standard = vars(type(settings)())
-                other = {k: v for k, v in vars(settings).items() if k != "steps" and v != standard[k]}
-                backward = {"adps": 1, "mmps": getattr(settings, "iterations", 0) + 1}.get(method, 0) * settings.steps
-                one, mean, ratio = np.mean(errors, 0)
-                told = ", ".join(f"{name} {value}" for name, value in other.items())
-                row = f"| {accel:g} | {method} | {settings.steps} | {told} | {one:.4f} | {mean:.4f} | {ratio:.2f} "
-                print(f"{row}| {len(forward)} + {backward} | {seconds:.1f} |", flush=True)
+    cases = []
+    for scan in scans:
+        volume = prepare(scan, PrepareSettings(accel=accel))
+        cases.append((volume, reference_image(complete(scan, volume))))
+    for method, options in settings:
+        key = {"R": f"{accel:g}", "method": method, "steps": str(options.steps), "settings": changed(options)}
+        if any(all(row[name] == value for name, value in key.items()) for row in rows):
+            continue
+        rows = [*rows, key | errors_and_cost(method, options, cases, prior, chosen.samples)]
+        with (chosen.out / "samplers.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        stderr.print(rows[-1])
+    return rows
+
+
+def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior: Prior, samples: int) -> Row:
+    forward, errors, seconds = [], [], 0.0
+    hook = prior.denoiser.register_forward_hook(lambda *_: forward.append(1))
+    for volume, reference in cases:
+        forward.clear()
+        start = time.process_time()
+        found = reconstruct(volume, method, prior, samples, 0, options, batch=10**6)
+        seconds += (time.process_time() - start) / len(reference) / len(cases)
+        truth = reference.abs().numpy()
+        one = np.mean([nrmse(truth, sample.abs().numpy()) for sample in found.samples.movedim(1, 0)])
+        errors.append([one, nrmse(truth, found.mean.abs().numpy()), spread_over_error(found, reference)])
+    hook.remove()
+    one, mean, ratio = np.mean(errors, 0)
+    backward = {"adps": 1, "mmps": getattr(options, "iterations", 0) + 1}.get(method, 0) * options.steps
+    numbers = {"one sample": f"{one:.4f}", "mean": f"{mean:.4f}", "std/error": f"{ratio:.2f}"}
+    return numbers | {"forward": str(len(forward)), "backward": str(backward), "s/slice": f"{seconds:.1f}"}
+
+
+def changed(options: Annealing) -> str:
+    """The settings, beside steps, that are not the method's own."""
+    standard = vars(type(options)())
+    return ", ".join(f"{k} {v}" for k, v in vars(options).items() if k != "steps" and v != standard[k])
+
+
+def read_rows(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(path: Path, rows: Sequence[Row]) -> None:
+    """Error of the mean (filled) and of one sample (open) against time, R by R."""
+    accels = list(dict.fromkeys(row["R"] for row in rows))
+    figure = Figure(figsize=(6.2 * len(accels), 4.6), dpi=130, layout="constrained")
+    for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
+        those = [row for row in rows if row["R"] == accel]
+        for number, method in enumerate(dict.fromkeys(row["method"] for row in those)):
+            points = [row for row in those if row["method"] == method]
+            seconds = [float(row["s/slice"]) for row in points]
+            style = {"color": f"C{number}", "marker": "osD^v"[number % 5], "linestyle": ""}
+            axis.plot(seconds, [float(row["mean"]) for row in points], label=method, **style)
+            axis.plot(seconds, [float(row["one sample"]) for row in points], fillstyle="none", **style)
+        axis.set(xscale="log", title=f"R={accel}", xlabel="seconds a slice, one thread, all samples", ylabel="NRMSE")
+        axis.grid(alpha=0.3)
+        axis.legend(title="filled: mean; open: one sample")
+    figure.savefig(path)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(row[name] for name in COLUMNS) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

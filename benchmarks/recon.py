@@ -1,0 +1,154 @@
+"""Reconstruction against what a user would pick instead, in one run: time, and what is got for it.
+
+    python -m benchmarks.recon --out recon_benchmark [--only samplers published classical]
+
+`samplers`: error against time of every sampler and step count (benchmarks/samplers.py with its defaults), one picture.
+`published`: the published configuration, 36.8 M parameters at 384x320 with 500 steps forward and backward, untrained, three
+steps timed and multiplied, against our default on the same simulated 8-coil slice (K=8), at the prior's matrix, as `recon`
+does, and at the full matrix. `classical`: CG-SENSE and L1-wavelet on a 320x320, 8-coil slice at R=4: ours, sigpy's and BART's,
+lambda and iterations the same. Times are of the whole call on all cores, the least of three but for `published`.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from benchmarks.published_network import PARAMETERS, GatedDdpmpp, published_denoiser
+from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.readers import read_scan
+from data_prep.scan import Scan
+from data_prep.simulate import SimulateSettings, simulate_folder
+from mri_ambient.bart import installed
+from mri_ambient.physics.fourier import fft2c, ifft2c
+from mri_ambient.physics.masks import line_mask
+from mri_ambient.priors.find import BUNDLED, find_prior
+from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
+from recon.classical_bart import BartL1WaveletSettings, bart_l1_wavelet, by_slice, call, seen
+from recon.methods import METHODS
+from recon.metrics import nrmse
+from recon.problem import Problem, problem_of
+from recon.reconstruct import reconstruct, reference_image
+from recon.samplers.adps import AdpsSettings, adps
+
+DEFAULT, SAMPLES, SEED, ACCEL = "dds", 8, 0, 4.0
+ROWS, COLUMNS = 384, 320  # of the published configuration
+TIMED_STEPS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("recon_benchmark"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    chosen = parser.parse_args()
+    for name in chosen.only:
+        PARTS[name](chosen.out)
+
+
+def samplers(out: Path) -> None:
+    subprocess.run([sys.executable, Path(__file__).with_name("samplers.py"), "--out", out], check=True)
+
+
+def published(out: Path) -> None:
+    volume = prepare(narrowed(simulated(ROWS)), PrepareSettings(accel=ACCEL))
+    prior = find_prior(METHODS[DEFAULT].kinds, BUNDLED)
+    found = reconstruct(volume, DEFAULT, prior, SAMPLES, SEED)
+    settings, problem = METHODS[DEFAULT].settings, problem_of(volume)
+    title = f"{DEFAULT}, {settings.steps} steps, {SAMPLES} samples"
+    print(f"{title}, the prior at {found.matrix[0]}x{found.matrix[1]}: {found.seconds:.1f} s", flush=True)
+
+    def at_full_matrix() -> None:
+        METHODS[DEFAULT].solve(problem, prior, SAMPLES, settings, [Generator().manual_seed(SEED)], lambda *_: None)
+
+    print(f"{title}, the prior at {ROWS}x{COLUMNS}: {seconds(at_full_matrix):.1f} s", flush=True)
+    torch.manual_seed(SEED)
+    network = GatedDdpmpp().requires_grad_(False)
+    assert sum(p.numel() for p in network.parameters()) == PARAMETERS
+    everything = torch.ones(COLUMNS, dtype=torch.bool)
+    seen_lines = problem.sense.seeing(
+        line_mask("random", ACCEL + 1, problem.acs, everything, Generator().manual_seed(SEED))
+    )
+
+    def denoise(images: Tensor, sigma: Tensor) -> Tensor:
+        return published_denoiser(network, seen_lines.normal(images[0]), seen_lines.mask, sigma)[None]
+
+    steps = AdpsSettings(steps=TIMED_STEPS)
+    took = seconds(lambda: adps(denoise, problem, 1, steps, [Generator().manual_seed(SEED)]))
+    hours = took / TIMED_STEPS * AdpsSettings().steps / 3600
+    print(f"A-DPS as published, 1 sample: {TIMED_STEPS} steps {took:.0f} s, {AdpsSettings().steps} steps {hours:.1f} h")
+
+
+def classical(out: Path) -> None:
+    scan = simulated(320)
+    volume = prepare(scan, PrepareSettings(accel=ACCEL))
+    truth = reference_image(complete(scan, volume))[0].abs().numpy()
+    problem, cg, wavelet = problem_of(volume), CgSettings(), replace(L1WaveletSettings(), spin=False, wavelet="db2")
+    solvers: dict[str, Callable[[], Tensor]] = {
+        "CG-SENSE, ours": lambda: cg_sense(problem, cg),
+        "CG-SENSE, sigpy": lambda: by_sigpy(problem, "SenseRecon", cg.regularisation, cg.iterations),
+        "L1-wavelet, ours (sigpy's solver), cycle spinning": lambda: l1_wavelet(problem, replace(wavelet, spin=True)),
+        "L1-wavelet, ours, one grid": lambda: l1_wavelet(problem, wavelet),
+        "L1-wavelet, sigpy's app": lambda: by_sigpy(
+            problem, "L1WaveletRecon", wavelet.regularisation, wavelet.iterations
+        ),
+    }
+    if installed():
+        bart_wavelet = BartL1WaveletSettings(wavelet.regularisation, wavelet.iterations)
+        ridge = f"-l2 -r {cg.regularisation:g} -i {cg.iterations}"
+        solvers["CG-SENSE, BART"] = lambda: seen(problem, [call(ridge, *arrays) for arrays in by_slice(problem)])
+        solvers["L1-wavelet, BART"] = lambda: bart_l1_wavelet(problem, bart_wavelet)
+    print("| solver | s | NRMSE |\n|---|---|---|")
+    for name, solve in solvers.items():
+        image = solve() * volume.scale[:, None, None]
+        took = min(seconds(solve) for _ in range(3))
+        print(f"| {name} | {took:.2f} | {nrmse(truth, image[0].abs().numpy()):.4f} |", flush=True)
+
+
+def by_sigpy(problem: Problem, app: str, regularisation: float, iterations: int) -> Tensor:
+    """An app of ``sigpy.mri`` as it comes."""
+    import sigpy.mri.app
+
+    kspace, maps = problem.sense.keep(problem.kspace)[0].numpy(), problem.sense.maps[0].numpy()
+    weights = problem.sense.mask[0].expand(*problem.matrix).float().numpy()
+    make: Any = getattr(sigpy.mri.app, app)
+    solver = make(kspace, maps, lamda=regularisation, weights=weights, max_iter=iterations, show_pbar=False)
+    return torch.from_numpy(solver.run())[None]
+
+
+def simulated(matrix: int) -> Scan:
+    with tempfile.TemporaryDirectory() as folder:
+        (path,) = simulate_folder(Path(folder), 1, SimulateSettings(matrix=matrix, slices=1, seed=SEED))
+        return read_scan(path)
+
+
+def narrowed(scan: Scan) -> Scan:
+    """Cut to COLUMNS in image space, as if the field of view were that much smaller."""
+    width = scan.kspace.shape[-1]
+    edge = (width - COLUMNS) // 2
+    kspace = fft2c(ifft2c(scan.kspace)[..., edge : edge + COLUMNS].contiguous())
+    assert scan.field_of_view is not None
+    field = (scan.field_of_view[0], scan.field_of_view[1] * COLUMNS / width)
+    columns = slice(0, COLUMNS)
+    return replace(
+        scan, kspace=kspace, mask=scan.mask[..., columns], acquired=scan.acquired[columns], field_of_view=field
+    )
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+PARTS: dict[str, Callable[[Path], None]] = {"samplers": samplers, "published": published, "classical": classical}
+
+if __name__ == "__main__":
+    main()
