@@ -1,6 +1,6 @@
 """Reconstruction against what a user would pick instead, in one run: time, and what is got for it.
 
-    python -m benchmarks.recon --out recon_benchmark [--only samplers published classical]
+    python benchmarks/reconstruction.py --out recon_benchmark [--only samplers published classical]
 
 `samplers`: error against time of every sampler and step count (benchmarks/samplers.py with its defaults), one picture.
 `published`: the published configuration, 36.8 M parameters at 384x320 with 500 steps forward and backward, untrained, three
@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from published_network import PARAMETERS, GatedDdpmpp, published_denoiser
 from torch import Generator, Tensor
 
-from benchmarks.published_network import PARAMETERS, GatedDdpmpp, published_denoiser
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
 from data_prep.scan import Scan
