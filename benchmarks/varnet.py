@@ -1,43 +1,60 @@
 """The supervised ceiling: fastMRI's end-to-end VarNet (Sriram et al., MICCAI 2020), which is shown complete scans.
 
-    python -m benchmarks.varnet mr_slices_256.npz --out grid [--images 80000 --seeds 0 1 2 --accel 4 8 --cascades 4 --chans 8]
+    python benchmarks/varnet.py mr_slices_256.npz --out grid [--images 80000 --seeds 0 1 2 --accel 4 8 --cascades 4 --chans 8]
 
 The scans, the test slices and their references are those of ``ambient_grid``: its folder may be given; what is missing is made.
-The network is fastMRI's, its training is ours: a fresh random mask at every step, and as its loss the very number in the table,
-the NRMSE of magnitude. It estimates its own coil maps from the ACS of our prepared k-space. Its answer is k-space, which is
+The network is fastMRI's, the training our loop: a fresh random mask at every step, and as its loss the very number in the
+table, the NRMSE of magnitude. It estimates its own coil maps from the ACS of our prepared k-space. Its answer is k-space, which is
 combined as the reference is, S^H F^H k with the scan's maps: VarNet's own root sum of squares has the noise of all coils in it
 and another shading, and would be charged for both. Resumable. Writes grid/varnet.csv.
 """
 
 import argparse
 import csv
-from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ambient_grid import ACS, TEST_SLICES, Slices, make_data, mean_nrmse, middle_slices
 from fastmri.models import VarNet
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from benchmarks.ambient_grid import ACS, make_data, test_problems
 from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings
-from mri_ambient.console import track
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices
-from mri_ambient.training.loop import (
-    CHECKPOINT,
-    draw,
-    learning_rate,
-    load_checkpoint,
-    save_checkpoint,
-    update_mean,
-)
+from mri_ambient.training.kspace_task import DrawnSlices, KspaceTask
+from mri_ambient.training.loop import train
 
 Coils = Complex[Tensor, "batch coil y x"]
 Images = Complex[Tensor, "batch y x"]
+
+
+@dataclass(frozen=True)
+class VarNetTask(KspaceTask):
+    """Complete scans behind fresh masks, and the NRMSE of the answer."""
+
+    cascades: int
+    chans: int
+
+    def build(self) -> VarNet:
+        return VarNet(self.cascades, sens_chans=4, sens_pools=3, chans=self.chans, pools=3)
+
+    def losses(self, denoiser: VarNet, drawn: DrawnSlices) -> Float[Tensor, " batch"]:
+        batch = drawn.batch
+        references = (batch.maps.conj() * ifft2c(batch.kspace)).sum(-3)
+        return nrmse(self.answer(denoiser, drawn), references)
+
+    def answer(self, denoiser: VarNet, drawn: DrawnSlices) -> Images:
+        shown = torch.where(drawn.shown.mask.unsqueeze(1), drawn.batch.kspace, 0)
+        return reconstruct(denoiser, shown, drawn.batch.maps, drawn.shown.mask)
+
+    @torch.no_grad()
+    def picture(self, denoiser: VarNet, drawn: DrawnSlices, count: int = 4) -> Float[Tensor, "1 y x"]:
+        return torch.cat(list(self.answer(denoiser, drawn)[:count].abs()), -1)[None].clamp(0, 1)
 
 
 def reconstruct(network: VarNet, kspace: Coils, maps: Coils, mask: Bool[Tensor, "batch 1 x"]) -> Images:
@@ -56,35 +73,11 @@ def nrmse(images: Images, references: Images) -> Float[Tensor, " batch"]:
     return error / references.abs().square().sum((-2, -1)).sqrt()
 
 
-def train(data: MeasuredSlices, network: VarNet, config: TrainConfig, folder: Path) -> VarNet:
-    """Minimise the NRMSE by Adam; returns the exponential mean of the weights. Resumes from ``folder``'s checkpoint."""
-    mean = deepcopy(network).requires_grad_(False)
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    start, _ = load_checkpoint(folder / CHECKPOINT, network, mean, optimiser)
-    for step in track(range(start, config.steps), folder.name, config.steps - start):
-        drawn = draw(data, config, step)
-        batch, mask = drawn.batch, drawn.shown.mask
-        references = (batch.maps.conj() * ifft2c(batch.kspace)).sum(-3)
-        optimiser.param_groups[0]["lr"] = learning_rate(config, step)
-        optimiser.zero_grad(set_to_none=True)
-        shown = torch.where(mask.unsqueeze(1), batch.kspace, 0)
-        nrmse(reconstruct(network, shown, batch.maps, mask), references).mean().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimiser.step()
-        update_mean(mean, network, config, step)
-        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
-            save_checkpoint(folder / CHECKPOINT, network, mean, optimiser, float("inf"))
-    return mean
-
-
 @torch.no_grad()
-def evaluate(network: VarNet, out: Path, accel: float) -> float:
+def evaluate(network: VarNet, test: Slices) -> float:
     """Mean NRMSE of the test slices."""
-    errors = []
-    for problem, reference in test_problems(out, accel):
-        image = reconstruct(network, problem.kspace, problem.sense.maps, problem.sense.mask)
-        errors.append(nrmse(image, reference[None]))
-    return torch.cat(errors).mean().item()
+    problem = test.problem
+    return mean_nrmse(reconstruct(network, problem.kspace, problem.sense.maps, problem.sense.mask), test)
 
 
 def main() -> None:
@@ -100,22 +93,24 @@ def main() -> None:
     parser.add_argument("--chans", type=int, default=8)
     chosen = parser.parse_args()
     make_data(chosen.anatomy, chosen.out, chosen.matrix, chosen.draws)
-    complete = chosen.out / "prepared_complete"
+    complete = chosen.out / "train_complete"
     prepare_folder(chosen.out / "train", complete, PrepareSettings(acs=ACS), Spread(2))
     data = MeasuredSlices(complete, (1.0,), "random")
     rows = []
     for accel in chosen.accel:
+        test = middle_slices(chosen.out / "test", chosen.out / "truth", accel, TEST_SLICES)
         for seed in chosen.seeds:
             config = TrainConfig(
                 accel=(accel,), loss="supervised", images=chosen.images, strip=0, learning_rate=1e-3, seed=seed
             )
-            torch.manual_seed(seed)
-            network = VarNet(chosen.cascades, sens_chans=4, sens_pools=3, chans=chosen.chans, pools=3)
-            size = sum(parameter.numel() for parameter in network.parameters())
+            task = VarNetTask(data, config, chosen.cascades, chosen.chans)
             name = f"r{accel:g}-seed{seed}-{chosen.cascades}x{chosen.chans}-{chosen.images}"
-            trained = train(data, network, config, chosen.out / "varnet" / name)
+            folder = chosen.out / "varnet" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            trained = train(task, config, folder, lambda *_: None, description=f"VarNet {name}")
+            size = sum(parameter.numel() for parameter in trained.parameters())
             row = {"R": accel, "seed": seed, "images": chosen.images, "parameters": size}
-            rows.append(row | {"NRMSE": f"{evaluate(trained, chosen.out, accel):.4f}"})
+            rows.append(row | {"NRMSE": f"{evaluate(trained, test):.4f}"})
             with (chosen.out / "varnet.csv").open("w", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
