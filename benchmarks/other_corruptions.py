@@ -1,6 +1,6 @@
 """Do the rules learn from corrupted images what they should? Ambient Diffusion, Ambient Tweedie, Creative Diffusion, controls.
 
-    python benchmarks/other_corruptions.py [mr_slices_256.npz] --out corruptions [--images 32000 --only digits/clean ...]
+    python benchmarks/other_corruptions.py [mr_slices_256.npz] --out corruptions [--images 128000 --only digits/clean ...]
 
 On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on MR slices of the npz, scaled down to 32x32
 (patients, or blocks of neighbouring slices where the patient is unknown, are held out). The last cases fine-tune a prior of
@@ -77,9 +77,9 @@ def cases(name: str) -> dict[str, Case]:
         found |= {
             "mr/other-clean": Case("mr_other", "mr_target", {"rule": "clean"}),
             "mr/other-then-boxes": Case(
-                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.5
+                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.25
             ),
-            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.5),
+            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.25),
         }
     return found
 
@@ -125,8 +125,8 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
     architecture = PixelArchitecture(sigma_data=SIGMA_DATA)
     chosen = {
         "images": round(case.share * images),
-        "batch": 16,
-        "save_every": 500,
+        "batch": 64,
+        "save_every": 250,
         "seed": SEED,
         "architecture": architecture,
     }
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("anatomy", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, default=Path("corruptions"))
-    parser.add_argument("--images", type=int, default=32_000)
+    parser.add_argument("--images", type=int, default=128_000)
     parser.add_argument("--only", nargs="*", help="names such as digits/clean")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
