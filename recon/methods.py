@@ -102,9 +102,9 @@ METHODS: dict[str, Method] = {
         {},
         {"sigma_max": 1.0},
         {"sigma_max": 0.4},
+        {"sigma_min": 0.02},
         {"eta": 0.85},
         {"prior_spread": 0.25},
-        {"prior_spread": 1.0},
     ),
     "daps": sampling(
         daps,

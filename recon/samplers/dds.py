@@ -14,12 +14,12 @@ class DdsSettings(Annealing):
     """eta, order: see :func:`recon.samplers.annealing.descend`. prior_spread: see :func:`white_spread`.
     iterations: of conjugate gradients."""
 
-    steps: int = 30
+    steps: int = 12
     sigma_max: float = 2.0
     sigma_min: float = 0.04
     rho: float = 5.0
     eta: float = 1.0
-    order: int = 1
+    order: int = 2
     prior_spread: float = 0.5
     iterations: int = 6
 
