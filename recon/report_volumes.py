@@ -13,16 +13,15 @@ import nibabel
 import numpy as np
 from jaxtyping import Float
 
+from mri_ambient.console import track
 from mri_ambient.errors import UserError
 from mri_ambient.store import dataset
 from recon.panel import common_window
 from recon.recon_file import Study, read_reconstruction
 
 GREY = 1000  # the upper end of the first window, in the page's grey values
-FINE, COARSE = (
-    2**12 - 1,
-    2**8 - 1,
-)  # levels: as scanners store magnitudes; of the many samples, of what is only compared
+FINE = 2**12 - 1  # levels of grey, as scanners store them
+COARSE = 2**8 - 1  # of the many samples, and of shares
 
 
 class Carried(NamedTuple):
@@ -45,7 +44,7 @@ def carry(path: Path, room: int) -> Carried:
         count = len(dataset(file, "mean"))
     if not count:
         raise UserError(f"{path}: holds no slice; make it again with `mri-ambient recon`")
-    middle = encode(read_reconstruction(path, slice(count // 2, count // 2 + 1)))
+    middle = encode(read_reconstruction(path, slice(count // 2, count // 2 + 1)), "size of the report")
     samples_fit = count * size(middle) <= room
     step = 1 if samples_fit else ceil(count * (size(middle) - len(middle.get("samples", ""))) / room)
     while step <= count:
@@ -57,7 +56,7 @@ def carry(path: Path, room: int) -> Carried:
         slices = range(step // 2, count, step)
         if len(slices) < count:
             left_out.append(f"{count - len(slices)} of {count} slices; one in {step} is shown")
-        texts = encode(study)
+        texts = encode(study, "report")
         if size(texts) <= room:
             return Carried(study, slices, texts, tuple(left_out))
         samples_fit, step = False, step + (not samples_fit)
@@ -68,11 +67,11 @@ def size(texts: dict[str, str]) -> int:
     return sum(map(len, texts.values()))
 
 
-def encode(study: Study) -> dict[str, str]:
+def encode(study: Study, description: str) -> dict[str, str]:
     """Grey values in units of which the window's upper end is GREY. method0, method1: ``study.others`` in their order."""
     pixel_mm = study.pixel_mm or (1.0, 1.0)
-    texts = {}
-    for name, image, levels in images(study):
+    texts, found = {}, list(images(study))
+    for name, image, levels in track(found, description, len(found)):
         if not np.isfinite(image).all():
             raise UserError(f"{study.path}: {name} holds what is not a number; make it again with `mri-ambient recon`")
         texts[name] = base64.b64encode(nifti_gz(image, levels, pixel_mm)).decode()

@@ -112,8 +112,7 @@ function draw(pane) {
 
 function say() {
   const number = study.slices[state.slice];
-  const last = study.slices[study.slices.length - 1];
-  byId("slice-shown").value = study.slices.length > 1 ? `${number} (to ${last})` : `${number}`;
+  byId("slice-shown").value = `${number} (${study.slices[0]} to ${study.slices[study.slices.length - 1]})`;
   byId("slice").value = state.slice;
   byId("sample-shown").value = `${state.sample + 1} of ${study.samples}`;
   byId("sample").value = state.sample;
