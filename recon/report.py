@@ -70,9 +70,6 @@ def page(carried: Carried, niivue: str) -> str:
     hashes = " ".join(f"'sha256-{sha256(script)}'" for script in (niivue, program))
     blank = nifti_gz(np.zeros((1, *study.mean.shape[-2:]), np.float32), FINE, study.pixel_mm or (1.0, 1.0))
     texts = carried.texts | {"blank": base64.b64encode(blank).decode()}
-    sections = [(heading, definitions(facts)) for heading, facts in described(study).items()]
-    if about.notes:
-        sections.append(("Notes", bullets(about.notes)))
     shown = {
         "panes": list(panes(study)),
         "slices": list(carried.slices),
@@ -88,11 +85,13 @@ def page(carried: Carried, niivue: str) -> str:
         kind="simulated scan" if about.simulated else "raw scan",
         summary=escape(f"R = {about.accel:.2f}, {kept_title(study)}"),
         left_out="".join(f'<p class="left-out">This page leaves out {escape(text)}.</p>' for text in carried.left_out),
-        missing=bullets(list(absent(study))),
+        notes=bullets([*absent(study), *about.notes]),
         window=escape(f"{GREY} is {window(study):.3g} in the units of the file"),
         gain=GAIN,
         residuals=residual_table(study, carried.slices),
-        sections="".join(f"<section><h2>{escape(heading)}</h2>{body}</section>" for heading, body in sections),
+        facts="".join(
+            f"<section><h2>{name}</h2>{definitions(facts)}</section>" for name, facts in described(study).items()
+        ),
         version=escape(__version__),
         style=style,
         study=json.dumps(shown).replace("<", "\\u003c"),  # the only way out of a script element
@@ -193,7 +192,7 @@ def described(study: Study) -> dict[str, Facts]:
             "Kind": PRIOR_KINDS.get(card.get("kind", ""), written(card.get("kind"))),
             "Trained on": written(card.get("data")) or "not stated",
             "Images seen": f"{seen:,}" if isinstance(seen, int) else "not stated",
-            "Matrix": written(card.get("matrix")),
+            "Trained at": written(card.get("matrix")),
             "Licence": written(card.get("licence")),
             "Hash of the weights": written(card.get("weights_sha256")),
         }
@@ -205,7 +204,7 @@ def written(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {written(below)}" for key, below in value.items())
     if isinstance(value, list | tuple):
-        return " x ".join(map(written, value))
+        return ", ".join(map(written, value))
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

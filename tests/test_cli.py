@@ -39,7 +39,7 @@ def test_the_three_commands(typed, tmp_path, scans):
     assert "mean of 2" in said
     before = (tmp_path / "scan_recon.h5").read_bytes()
     assert (tmp_path / "scan_recon.png").read_bytes().startswith(b"\x89PNG")
-    assert said.rstrip().endswith("wrote scan_recon.h5, scan_recon.png and scan_report.html")
+    assert "\nwrote scan_recon.h5, scan_recon.png and scan_report.html\n" in said
     made = (tmp_path / "scan_report.html").read_bytes()
     assert typed("report scan_recon.h5 --force")[0] == 0
     assert (tmp_path / "scan_report.html").read_bytes() == made

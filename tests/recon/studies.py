@@ -1,9 +1,11 @@
 """Reconstructions' files for the tests of what is made of them: small, known to the pixel, no sampler run."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import torch
 
 from mri_ambient.store import PreparedVolume
@@ -50,6 +52,15 @@ def write_study(
     provenance = {"simulated": True, "field_of_view_mm": (rows * 2.0, columns * 1.5), "source": f"{name}.h5"}
     volume = replace(volume, name=name, provenance=provenance)
     write_reconstruction(path, volume, results, "dds", share, truth if reference else None, 1.5, notes)
+    return path
+
+
+def write_hostile(path: Path, volume: PreparedVolume) -> Path:
+    """HOSTILE in every text that a file can bring; a name in HDF5 has no slash."""
+    write_study(path, volume, others=(HOSTILE.replace("/", "|"),), name=HOSTILE, notes=(HOSTILE,), data=HOSTILE)
+    with h5py.File(path, "a") as file:
+        file.attrs["method"] = json.dumps(HOSTILE)
+        file.attrs["settings"] = json.dumps({HOSTILE: HOSTILE})
     return path
 
 

@@ -20,7 +20,7 @@ from mri_ambient.errors import UserError
 from recon import report
 from recon.recon_file import read_reconstruction
 from recon.report import niivue_script, report_path, write_report
-from tests.recon.studies import COLUMNS, HOSTILE, ROWS, write_study
+from tests.recon.studies import COLUMNS, HOSTILE, ROWS, write_hostile, write_study
 
 
 class Parsed(HTMLParser):
@@ -157,13 +157,17 @@ def test_it_asks_no_network(shown, tmp_path):
         assert base64.b64encode(hashlib.sha256(program.encode()).digest()).decode() in policy
 
 
-def test_hostile_text_stays_text(shown):
-    plain = shown(others=("a", "b"), notes=("note",))
-    page = shown(name=HOSTILE, others=(HOSTILE.replace("/", "|"), "b"), notes=(HOSTILE,), data=HOSTILE)
+def test_hostile_text_stays_text(shown, tmp_path, undersampled):
+    plain = shown(others=("a",), notes=("note",))
+    write_report(tmp_path / "hostile.html", write_hostile(tmp_path / "hostile_recon.h5", undersampled))
+    page = Parsed((tmp_path / "hostile.html").read_text(encoding="utf-8"))
     assert page.tags == plain.tags
     assert [name for name, _ in page.attributes] == [name for name, _ in plain.attributes]
     assert page.scripts.keys() == plain.scripts.keys()
-    assert page.text.count(HOSTILE) == 5  # title, heading, source, prior, note
+    assert (
+        page.text.count(HOSTILE) == 10
+    )  # title, heading and summary, table, source, method, settings twice, prior, note
+    assert f"{HOSTILE}, mean of 4" in page.titles()
     assert HOSTILE.replace("/", "|") in page.titles()
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from recon.report import write_report
-from tests.recon.studies import HOSTILE, write_study
+from tests.recon.studies import HOSTILE, write_hostile, write_study
 
 CHROMIUM = shutil.which("chromium")
 LACKING = [name for name, there in (("playwright", find_spec("playwright")), ("chromium", CHROMIUM)) if not there]
@@ -276,15 +276,7 @@ def test_nothing_was_complained_of_and_nothing_asked(opened):
 def test_hostile_text_runs_nowhere(browser, undersampled, tmp_path):
     """Even where the page's own policy, which would forbid it, is switched off."""
     page = tmp_path / "é \"q\" <img src=x onerror='window.__x=1'>.html"
-    source = write_study(
-        tmp_path / "a_recon.h5",
-        undersampled,
-        name=HOSTILE,
-        others=(HOSTILE.replace("/", "|"),),
-        notes=(HOSTILE,),
-        data=HOSTILE,
-    )
-    write_report(page, source)
+    write_report(page, write_hostile(tmp_path / "a_recon.h5", undersampled))
     opened = Opened(browser, page, bypass_csp=True)
     assert opened.text("h1") == HOSTILE
     assert opened.page.evaluate("window.__x") is None
