@@ -30,7 +30,7 @@ def draw_panel(
 
     images: method name -> magnitude of one slice. std: None if it would say nothing. reference: None if unknown.
     """
-    window = float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
+    window = common_window(images, reference)
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
     spread = [] if std is None else [Pane(f"posterior std x{GAIN}", std, "magma", window / GAIN)]
     spread.append(Pane("determined by the data, 0 to 1", share, "viridis", 1.0))
@@ -45,6 +45,13 @@ def draw_panel(
         rows = [[Pane("reference", reference, "gray", window), *blank, *magnitudes], [*spread, *errors]]
     with atomic_write(path) as temporary:
         draw_rows(rows, title, 2.6).savefig(temporary, format="png")
+
+
+def common_window(
+    images: Mapping[str, Float[np.ndarray, "*shape"]], reference: Float[np.ndarray, "*shape"] | None
+) -> float:
+    """Its upper end, 99.5 % of the reference's pixels or else of all images'; its lower end is 0."""
+    return float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
 
 
 def draw_rows(rows: Sequence[Sequence[Pane | None]], title: str, inches: float) -> Figure:

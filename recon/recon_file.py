@@ -144,7 +144,7 @@ def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
             about = About.model_validate({key: json.loads(str(file.attrs[key])) for key in About.model_fields})
             mean = tensor(file, "mean", slices)
             others, residuals = {}, {about.method: tensor(file, "measured_residual", slices)}
-            for name in file["methods"]:  # pyright: ignore[reportGeneralTypeIssues]
+            for name in file.get("methods") or ():  # pyright: ignore[reportGeneralTypeIssues]
                 others[name] = tensor(file, f"methods/{name}", slices)
                 of_method = dataset(file, f"methods/{name}").attrs["measured_residual"]
                 residuals[name] = torch.as_tensor(of_method)[slices]

@@ -39,6 +39,10 @@ def test_the_three_commands(typed, tmp_path, scans):
     assert "mean of 2" in said
     before = (tmp_path / "scan_recon.h5").read_bytes()
     assert (tmp_path / "scan_recon.png").read_bytes().startswith(b"\x89PNG")
+    assert "\nwrote scan_recon.h5, scan_recon.png and scan_report.html\n" in said
+    made = (tmp_path / "scan_report.html").read_bytes()
+    assert typed("report scan_recon.h5 --force")[0] == 0
+    assert (tmp_path / "scan_report.html").read_bytes() == made
     code, said = typed("recon scan.h5 --accel 3 --samples 2")
     assert code == 2
     assert "scan_recon.h5: already exists; pass --force" in said

@@ -23,7 +23,7 @@ DEMO_SLICES = 3
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction and the panel.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scan, the reconstruction, its report.")] = Path(
         "demo"
     ),
     seed: Seed = 2026,
@@ -60,12 +60,35 @@ def recon(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Reconstruct a scan: SCAN_recon.h5 and a panel, SCAN_recon.png."""
+    """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html."""
     check_choice("--mask", mask, MASK_KINDS)
     check_choice("--method", method, RECON_METHODS)
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned)
+
+
+def report(
+    file: Annotated[Path, typer.Argument(help="A reconstruction, SCAN_recon.h5.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write (default: SCAN_report.html beside it).")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """The page of a reconstruction: its images in linked panes, in one HTML file that needs no network."""
+    from mri_ambient.console import stdout
+    from mri_ambient.files import refuse_existing
+    from recon.report import report_path, write_report
+
+    target = out or report_path(file)
+    if target.suffix != ".html":
+        raise UserError(f"--out {target}: is an HTML page; let its name end in .html")
+    if target.resolve() == file.resolve():
+        raise UserError(f"--out {target}: is the reconstruction itself, which is never replaced; choose another name")
+    refuse_existing(target, force)
+    for text in write_report(target, file):
+        stdout.print(f"{target} leaves out {text}", markup=False)
+    stdout.print(f"wrote {target}", markup=False)
 
 
 def run_methods(
@@ -81,7 +104,7 @@ def run_methods(
     force: bool,
     tuned: Path | None = None,
 ) -> None:
-    """Reconstruct ``file`` by every method, write that of ``kept`` and the panel, print the table."""
+    """Reconstruct ``file`` by every method, write that of ``kept``, the panel and the report, print the table."""
     from data_prep.prepare import PrepareSettings, complete, prepare
     from data_prep.readers import read_scan
     from mri_ambient.console import stdout
@@ -92,6 +115,7 @@ def run_methods(
     from recon.problem import problem_of
     from recon.recon_file import write_reconstruction
     from recon.reconstruct import reconstruct, reference_image
+    from recon.report import report_path, write_report
     from recon.summary import draw, notes, table
     from recon.tuning import doubts, find_tuned, nearest
 
@@ -99,8 +123,9 @@ def run_methods(
         raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
     if target.resolve() == file.resolve():
         raise UserError(f"--out {target}: is the scan itself, which is never replaced; choose another name")
-    refuse_existing(target, force)
-    refuse_existing(target.with_suffix(".png"), force)
+    panel, page = target.with_suffix(".png"), report_path(target)
+    for path in (target, panel, page):
+        refuse_existing(path, force)
     writable_folder(target.parent)
     scan = read_scan(file)
     priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
@@ -124,8 +149,11 @@ def run_methods(
         said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
     warmth = chosen[kept].temperature if kept in chosen else None
     write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
-    draw(target.with_suffix(".png"), volume, results, kept, share, reference)
+    draw(panel, volume, results, kept, share, reference)
+    left_out = write_report(page, target)
     stdout.print(table(volume, results, reference))
     for note in said:
-        stdout.print(note)
-    stdout.print(f"wrote {target} and {target.with_suffix('.png')}")
+        stdout.print(note, markup=False)
+    for text in left_out:
+        stdout.print(f"{page} leaves out {text}", markup=False)
+    stdout.print(f"wrote {target}, {panel} and {page}", markup=False)
