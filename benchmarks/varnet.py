@@ -4,9 +4,9 @@
 
 The scans, the test slices and their references are those of ``ambient_grid``: its folder may be given; what is missing is made.
 The network is fastMRI's, the training our loop: a fresh random mask at every step, and as its loss the very number in the
-table, the NRMSE of magnitude. It estimates its own coil maps from the ACS of our prepared k-space. Its answer is k-space, which is
-combined as the reference is, S^H F^H k with the scan's maps: VarNet's own root sum of squares has the noise of all coils in it
-and another shading, and would be charged for both. Resumable. Writes grid/varnet.csv.
+table, the NRMSE of magnitude. It estimates its own coil maps from the ACS of our prepared k-space. Its answer is k-space,
+which is combined as the reference is, S^H F^H k with the scan's maps: VarNet's own root sum of squares has the noise of all
+coils in it and another shading, and would be charged for both. Resumable. Writes grid/varnet.csv.
 """
 
 import argparse
