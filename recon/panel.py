@@ -1,6 +1,6 @@
 """The picture of a reconstruction: methods side by side in one window, their errors, and the std."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from mri_ambient.files import atomic_write
 
 Image = Float[np.ndarray, "y x"]
 GAIN = 5  # errors and std are shown this much brighter
-WHITE = 0.995
 NOTICE = "Research use, not for diagnosis"
 
 
@@ -23,13 +22,6 @@ class Pane(NamedTuple):
     brightest: float
 
 
-def brightest(
-    magnitudes: Iterable[Float[np.ndarray, "*shape"]], reference: Float[np.ndarray, "*shape"] | None
-) -> float:
-    """What is shown white in every pane: the quantile WHITE of the reference, without one of all magnitudes."""
-    return float(np.quantile(np.stack(list(magnitudes)) if reference is None else reference, WHITE))
-
-
 def draw_panel(
     path: Path, images: Mapping[str, Image], std: Image | None, share: Image, reference: Image | None, title: str
 ) -> None:
@@ -38,7 +30,7 @@ def draw_panel(
 
     images: method name -> magnitude of one slice. std: None if it would say nothing. reference: None if unknown.
     """
-    window = brightest(images.values(), reference)
+    window = common_window(images, reference)
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
     spread = [] if std is None else [Pane(f"posterior std x{GAIN}", std, "magma", window / GAIN)]
     spread.append(Pane("determined by the data, 0 to 1", share, "viridis", 1.0))
@@ -53,6 +45,13 @@ def draw_panel(
         rows = [[Pane("reference", reference, "gray", window), *blank, *magnitudes], [*spread, *errors]]
     with atomic_write(path) as temporary:
         draw_rows(rows, title, 2.6).savefig(temporary, format="png")
+
+
+def common_window(
+    images: Mapping[str, Float[np.ndarray, "*shape"]], reference: Float[np.ndarray, "*shape"] | None
+) -> float:
+    """Its upper end, 99.5 % of the reference's pixels or else of all images'; its lower end is 0."""
+    return float(np.quantile(np.stack(list(images.values())) if reference is None else reference, 0.995))
 
 
 def draw_rows(rows: Sequence[Sequence[Pane | None]], title: str, inches: float) -> Figure:

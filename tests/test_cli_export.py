@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.recon.studies import write_study
+from tests.recon.reconstructions import write_study
 
 
 def test_every_format(typed, tmp_path, undersampled):
@@ -29,6 +29,28 @@ def test_every_format(typed, tmp_path, undersampled):
     assert len(list((tmp_path / "scan_dicom").rglob("*.dcm"))) == 2 * 4
 
 
+def test_a_figure_now_or_later(typed, tmp_path, scans):
+    """`recon --figure` and `export --to figure` draw the same; a bad name is refused before anything is reconstructed."""
+    shutil.copy(scans / "subject_0.h5", tmp_path / "scan.h5")
+    code, said = typed("recon scan.h5 --accel 3 --method zero-filled --figure now.doc")
+    assert (code, "--figure now.doc: is not a figure's name" in said, (tmp_path / "scan_recon.h5").exists()) == (
+        2,
+        True,
+        False,
+    )
+    code, said = typed("recon scan.h5 --accel 3 --method zero-filled --figure now.svg")
+    assert (code, "wrote now.svg" in said) == (0, True)
+    assert typed("export scan_recon.h5 --to figure")[1] == "wrote scan_figure.pdf\n"
+    assert typed("export scan_recon.h5 --to figure --out now.svg")[0] == 2
+    now = (tmp_path / "now.svg").read_bytes()
+    assert typed("export scan_recon.h5 --to figure --out now.svg --force")[0] == 0
+    assert (tmp_path / "now.svg").read_bytes() == now
+    assert typed("export scan_recon.h5 --to figure --out one.svg --slice 0 --series zero-filled")[0] == 0
+    assert typed("export scan_recon.h5 --to figure --out two.svg --slice 9")[1].endswith(
+        "choose one of 0 to 3 with --slice\n"
+    )
+
+
 def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
     name = "[bold]'Größe <b>\" & x"
     write_study(tmp_path / f"{name}_recon.h5", undersampled)
@@ -40,7 +62,7 @@ def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
 def test_bad_input(typed, tmp_path, undersampled):
     write_study(tmp_path / "scan_recon.h5", undersampled)
     for line, problem in {
-        "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png",
+        "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png, figure",
         "scan_recon.h5 --to png --series tv": "--series tv: is not in scan_recon.h5, which has mean, samples, zero-filled",
         "scan_recon.h5 --to nifti --out scan_recon.h5": "scan_recon.h5: can't write there",
         "absent.h5 --to nifti": "absent.h5: can't be read as a reconstruction",

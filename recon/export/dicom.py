@@ -11,24 +11,27 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from mri_ambient import __version__
 from mri_ambient.console import track
 from recon.export.patient import Patient
-from recon.export.series import Series
 from recon.panel import NOTICE
 from recon.recon_file import Study
+from recon.series import Series
 
 FULL = 2**16 - 1
 LONG_STRING = 64  # characters of DICOM's VR LO
 PLACEHOLDER_MM = 1.0
 UNKNOWN = (  # type 2: there, and empty
-    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
-    *(
-        "PatientPosition",
-        "Laterality",
-        "SliceThickness",
-        "RepetitionTime",
-        "EchoTime",
-        "EchoTrainLength",
-        "ScanOptions",
-    ),
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+    "PatientPosition",
+    "Laterality",
+    "SliceThickness",
+    "RepetitionTime",
+    "EchoTime",
+    "EchoTrainLength",
+    "ScanOptions",
 )
 
 

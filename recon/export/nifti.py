@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 
 from mri_ambient.files import atomic_write
-from recon.export.series import Series
 from recon.recon_file import Study
+from recon.series import Series
 
 
 def write_nifti(path: Path, study: Study, series: Series) -> None:

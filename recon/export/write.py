@@ -9,8 +9,8 @@ from recon.export.fastmri_h5 import write_fastmri
 from recon.export.nifti import write_nifti
 from recon.export.patient import Patient
 from recon.export.png import write_pngs
-from recon.export.series import Series
 from recon.recon_file import Study
+from recon.series import Series
 
 FILES = {"nifti": (".nii.gz", write_nifti), "h5": (".h5", write_fastmri)}
 FOLDERS = {"png": ".png", "dicom": ".dcm"}

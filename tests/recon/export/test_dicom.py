@@ -12,9 +12,9 @@ import pytest
 
 from mri_ambient.errors import UserError
 from recon.export.patient import Patient
-from recon.export.series import chosen_series
 from recon.export.write import export
-from tests.recon.studies import oblong_study
+from recon.series import chosen_series
+from tests.recon.reconstructions import oblong_study
 
 SERIES = "mean,std,samples,zero-filled,determined"
 NAMES = ["determined", "mean", "sample_1", "sample_2", "sample_3", "std", "zero-filled"]

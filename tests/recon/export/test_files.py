@@ -13,11 +13,11 @@ from PIL import Image
 
 from mri_ambient.errors import UserError
 from recon.export.patient import Patient
-from recon.export.series import chosen_series, every_series
 from recon.export.write import export
 from recon.metrics import ssim
 from recon.recon_file import read_reconstruction
-from tests.recon.studies import oblong_study, write_study
+from recon.series import chosen_series, every_series
+from tests.recon.reconstructions import oblong_study, write_study
 
 
 @pytest.fixture

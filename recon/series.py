@@ -1,4 +1,4 @@
-"""What of a reconstruction can be exported, by name, and how bright it is shown."""
+"""What of a reconstruction can be shown or exported, by name, and how bright it is shown."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mri_ambient.errors import UserError
-from recon.panel import GAIN, brightest
+from recon.panel import GAIN, common_window
 from recon.recon_file import Study
 
 Images = Float[Tensor, "k slice y x"]
@@ -64,9 +64,10 @@ def every_series(study: Study) -> dict[str, Series]:
 
 
 def window_of(study: Study) -> float:
-    """What is shown white in every slice of every magnitude, see :func:`recon.panel.brightest`."""
-    magnitudes = [images.numpy() for images in (study.mean.abs(), *study.others.values())]
-    return brightest(magnitudes, None if study.reference is None else study.reference.numpy())
+    """What is shown white in every slice of every magnitude."""
+    images = {study.about.method: study.mean.abs(), **study.others}
+    reference = None if study.reference is None else study.reference.numpy()
+    return common_window({name: image.numpy() for name, image in images.items()}, reference)
 
 
 def chosen_series(study: Study, names: str) -> list[Series]:
