@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from recon.recon_file import read_reconstruction
 from tests.recon.reconstructions import write_study
 
 
@@ -27,6 +28,14 @@ def test_every_format(typed, tmp_path, undersampled):
         code, said = typed(f"export scan_recon.h5 --to {to}")
         assert (code, "already exists; pass --force" in said, said.count("\n")) == (2, True, 1)
     assert len(list((tmp_path / "scan_dicom").rglob("*.dcm"))) == 2 * 4
+
+
+def test_steps(typed, tmp_path, scans):
+    shutil.copy(scans / "subject_0.h5", tmp_path / "scan.h5")
+    code, said = typed("recon scan.h5 --accel 3 --method cg-sense --steps 3")
+    assert (code, "--steps 3: is for samplers, and cg-sense is none" in said, said.count("\n")) == (2, True, 1)
+    assert typed("recon scan.h5 --accel 3 --samples 2 --steps 3")[0] == 0
+    assert read_reconstruction(tmp_path / "scan_recon.h5").about.settings["steps"] == 3
 
 
 def test_a_figure_now_or_later(typed, tmp_path, scans):

@@ -53,6 +53,12 @@ def recon(
     ] = "dds",
     prior: PriorPath = None,
     samples: Samples = 8,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", min=2, help="Noise levels of the sampler: fewer are faster (default: its own, or tuned)."
+        ),
+    ] = None,
     tuned: TunedPath = None,
     seed: Seed = 0,
     figure: Annotated[
@@ -68,7 +74,7 @@ def recon(
     check_choice("--method", method, RECON_METHODS)
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
-    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure)
+    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure, steps)
 
 
 def run_methods(
@@ -84,8 +90,11 @@ def run_methods(
     force: bool,
     tuned: Path | None = None,
     figure: Path | None = None,
+    steps: int | None = None,
 ) -> None:
     """Reconstruct ``file`` by every method, write that of ``kept`` and the panel, print the table."""
+    from dataclasses import replace
+
     from data_prep.prepare import PrepareSettings, complete, prepare
     from data_prep.readers import read_scan
     from mri_ambient.console import stdout
@@ -97,9 +106,14 @@ def run_methods(
     from recon.problem import problem_of
     from recon.recon_file import read_reconstruction, write_reconstruction
     from recon.reconstruct import reconstruct, reference_image
+    from recon.samplers.annealing import Annealing
     from recon.summary import draw, notes, table
     from recon.tuning import doubts, find_tuned, nearest
 
+    if steps is not None and not isinstance(METHODS[kept].settings, Annealing):
+        raise UserError(
+            f"--steps {steps}: is for samplers, and {kept} is none; leave it out, or choose another --method"
+        )
     if target.suffix != ".h5":
         raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
     if target.resolve() == file.resolve():
@@ -121,15 +135,18 @@ def run_methods(
         chosen = {name: choice for name, choice in chosen.items() if choice}
     results = {}
     for name in methods:
-        settings = chosen[name].settings if name in chosen else None
+        settings = chosen[name].settings if name in chosen else METHODS[name].settings
+        if steps is not None and isinstance(settings, Annealing):
+            settings = replace(settings, steps=steps)
         results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
     share = determined_share(problem_of(volume), volume.name, seed)
     said = list(notes(volume, results, priors))
     for name, choice in chosen.items():
         said.append(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
-    if kept in chosen:
+    warmth = None
+    if kept in chosen and steps is None:  # validation was of the tuned steps
         said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
-    warmth = chosen[kept].temperature if kept in chosen else None
+        warmth = chosen[kept].temperature
     write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
     draw(target.with_suffix(".png"), volume, results, kept, share, reference)
     stdout.print(table(volume, results, reference))
