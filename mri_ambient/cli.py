@@ -7,6 +7,7 @@ import typer
 
 from mri_ambient import __version__
 from mri_ambient.commands.comparison import compare, tune
+from mri_ambient.commands.exporting import export
 from mri_ambient.commands.learning import audit, sample, train, train_images
 from mri_ambient.commands.reconstruction import demo, recon, report
 from mri_ambient.commands.scans import info, prep, simulate
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, prep, info, train, train_images, sample, audit, recon, report, compare, tune):
+for command in (demo, simulate, prep, info, train, train_images, sample, audit, recon, report, export, compare, tune):
     app.command()(command)
 
 

@@ -16,8 +16,9 @@ from rich.progress import (
 )
 
 Item = TypeVar("Item")
-stdout = Console(soft_wrap=True)
-stderr = Console(stderr=True, soft_wrap=True)
+# In notebooks too as in a terminal: rich's own bars there are widgets, drawn from a thread, which stall kernels now and then.
+stdout = Console(soft_wrap=True, force_jupyter=False)
+stderr = Console(stderr=True, soft_wrap=True, force_jupyter=False)
 
 
 @contextmanager

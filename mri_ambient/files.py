@@ -32,6 +32,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """As :func:`atomic_write`, for a folder: yields an empty one, which on success replaces ``path`` and all that is in it."""
+    path = path.resolve()
+    temporary, replaced = (path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}") for _ in range(2))
+    writable_folder(path.parent)
+    try:
+        with full_disk_is_a_user_error(path.parent):
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                path.rename(replaced)
+            temporary.rename(path)
+    finally:
+        for folder in (temporary, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def full_disk_is_a_user_error(folder: Path) -> Iterator[None]:
     """HDF5 tells of a full disk in many ways; the disk itself is asked."""
     try:

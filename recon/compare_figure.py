@@ -1,18 +1,16 @@
-"""The figures of a comparison: errors against R, and one slice by every method; each as PNG and SVG."""
+"""The figures of a comparison: errors against R, and one slice by every method; each as PNG, SVG and PDF."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from mri_ambient.files import atomic_write
 from recon.compare_rows import Row
 from recon.compare_summary import Summary
-from recon.panel import GAIN, NOTICE, Pane, draw_rows
+from recon.figure import METADATA, Block, print_figure, save
+from recon.panel import NOTICE
 
-DPI = 300
 AXES = {  # measure of the mean -> (title, measure of one sample, the value of a perfect method)
     "NRMSE_mean": ("NRMSE", "NRMSE_one", None),
     "SSIM_mean": ("SSIM", "SSIM_one", None),
@@ -22,8 +20,8 @@ AXES = {  # measure of the mean -> (title, measure of one sample, the value of a
 
 
 def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
-    """Write ``stem``.png and .svg: filled, joined points are means of all samples with their 95 % intervals over subjects, open
-    ones a single sample."""
+    """Write ``stem``.png, .svg and .pdf: filled, joined points are means of all samples with their 95 % intervals over
+    subjects, open ones a single sample."""
     known = {m: text for m, text in AXES.items() if any(m in summary.estimates for summary in summaries)}
     labels = list(dict.fromkeys(summary.label for summary in summaries))
     accels = sorted({summary.accel for summary in summaries})
@@ -62,36 +60,28 @@ def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
         "bars: 95 % bootstrap interval over subjects" if subjects >= 3 else f"n = {subjects} subjects: no interval"
     )
     figure.suptitle(f"{title}\n{bars_are}. {NOTICE}", fontsize=8)
-    save(figure, stem)
+    save_all(figure, stem)
 
 
 def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> None:
-    """Write ``stem``.png and .svg: the middle slice of one scan, all methods in one window; below each its error x GAIN."""
-    labels = list(dict.fromkeys(row["label"] for row in rows))
-    panes: list[list[Pane | None]] = []
+    """Write ``stem``.png, .svg and .pdf: the middle slice of one scan by all methods at each R, see
+    :func:`recon.figure.print_figure`."""
+    blocks = []
     for accel in sorted({row["accel"] for row in rows}):
-        images = {}
+        images, truth = {}, None
         for row in rows:
             if row["accel"] == accel:
                 with np.load(folder / row["picture"]) as arrays:
-                    images[row["label"]] = arrays["image"], arrays["reference"]
-        reference = next(iter(images.values()))[1]
-        window = float(np.quantile(reference, 0.995))
-        upper: list[Pane | None] = [Pane("reference", reference, "gray", window)]
-        lower: list[Pane | None] = [None]
-        for label in labels:
-            image, truth = images[label]
-            upper.append(Pane(f"{label}, R={accel:g}", image, "gray", window))
-            lower.append(Pane(f"|error| x{GAIN}", np.abs(image - truth), "magma", window / GAIN))
-        panes += [upper, lower]
-    title = (
-        f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, one window; errors x{GAIN} in it"
+                    images[row["label"]], truth = arrays["image"], arrays["reference"]
+        blocks.append(Block(f"R = {accel:g}", images, truth))
+    realised = sorted({row["realised_accel"] for row in rows})
+    caption = (
+        f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, realised R = "
+        f"{', '.join(f'{accel:.2f}' for accel in realised)}."
     )
-    save(draw_rows(panes, title, 1.7), stem)
+    save_all(print_figure(blocks, caption), stem)
 
 
-def save(figure: Figure, stem: Path) -> None:
-    with rc_context({"svg.hashsalt": stem.name}):  # the same figure gives the same bytes
-        for kind, metadata in {"png": {}, "svg": {"Date": None}}.items():
-            with atomic_write(stem.with_suffix(f".{kind}")) as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
+def save_all(figure: Figure, stem: Path) -> None:
+    for kind in METADATA:
+        save(figure, stem.with_name(f"{stem.name}.{kind}"))

@@ -16,8 +16,10 @@ NOTICE = "Research use, not for diagnosis"
 
 
 class Pane(NamedTuple):
+    """colours: a colour map, unused if the image is in colour itself. brightest: what is shown white, in that map."""
+
     title: str
-    image: Image
+    image: Image | Float[np.ndarray, "y x rgb"]
     colours: str
     brightest: float
 

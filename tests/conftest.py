@@ -44,11 +44,11 @@ def undersampled(scans: Path) -> PreparedVolume:
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch, capsys):
-    """Type a command in an empty folder; returns (exit code, what it printed)."""
+    """Type a command in an empty folder, a list if arguments hold spaces; returns (exit code, what it printed)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(line: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["mri-ambient", *line.split()])
+    def run(line: str | list[str]) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["mri-ambient", *(line.split() if isinstance(line, str) else line)])
         with pytest.raises(SystemExit) as end:
             main()
         captured = capsys.readouterr()

@@ -45,6 +45,7 @@ def test_tune_compare_recon(typed, tmp_path, scans):
         "lesions.csv",
         "errors.svg",
         "pictures.png",
+        "pictures.pdf",
         "comparison.html",
     }
     assert typed(line)[0] == 0

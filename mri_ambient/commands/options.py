@@ -16,6 +16,7 @@ TRAIN_CHOICES = {
     "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),
     "denoiser": ("unrolled", "unet"),
 }
+EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
 BUNDLED_PRIOR = Path(__file__).parents[1] / "priors" / "bundled"
 
 Accel = Annotated[

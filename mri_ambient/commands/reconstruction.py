@@ -55,6 +55,9 @@ def recon(
     samples: Samples = 8,
     tuned: TunedPath = None,
     seed: Seed = 0,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Also a figure for print, .pdf, .svg or .png (300 dpi).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")
     ] = None,
@@ -65,7 +68,7 @@ def recon(
     check_choice("--method", method, RECON_METHODS)
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
-    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned)
+    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure)
 
 
 def report(
@@ -103,17 +106,19 @@ def run_methods(
     target: Path,
     force: bool,
     tuned: Path | None = None,
+    figure: Path | None = None,
 ) -> None:
-    """Reconstruct ``file`` by every method, write that of ``kept``, the panel and the report, print the table."""
+    """Reconstruct ``file`` by every method, write that of ``kept``, the panel, the report and the figure, print the table."""
     from data_prep.prepare import PrepareSettings, complete, prepare
     from data_prep.readers import read_scan
     from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing, writable_folder
     from mri_ambient.priors.find import find_prior
     from recon.determined import determined_share
+    from recon.figure import check_figure_path, draw_study
     from recon.methods import METHODS
     from recon.problem import problem_of
-    from recon.recon_file import write_reconstruction
+    from recon.recon_file import read_reconstruction, write_reconstruction
     from recon.reconstruct import reconstruct, reference_image
     from recon.report import report_path, write_report
     from recon.summary import draw, notes, table
@@ -127,6 +132,8 @@ def run_methods(
     for path in (target, panel, page):
         refuse_existing(path, force)
     writable_folder(target.parent)
+    if figure is not None:
+        check_figure_path("--figure", figure, force)
     scan = read_scan(file)
     priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
     volume = prepare(scan, PrepareSettings(accel, mask))
@@ -157,3 +164,6 @@ def run_methods(
     for text in left_out:
         stdout.print(f"{page} leaves out {text}", markup=False)
     stdout.print(f"wrote {target}, {panel} and {page}", markup=False)
+    if figure is not None:
+        draw_study(figure, read_reconstruction(target))
+        stdout.print(f"wrote {figure}", markup=False)

@@ -1,0 +1,55 @@
+# %% [markdown]
+# # Read a scan
+#
+# You learn to open a reconstruction, to look at it beside what compressed sensing makes of the same data, to change the
+# window, and to see how sure it is. **Research use, not for diagnosis.**
+#
+# This file is a notebook in the percent format: open it in VS Code or, with jupytext, in Jupyter. Run the cells from top to
+# bottom. Nothing is needed: a head is simulated, and a quarter of its data kept, the first time in about a minute.
+
+# %%
+from functools import partial
+from pathlib import Path
+
+from mri_ambient.commands.exporting import export
+from mri_ambient.commands.reconstruction import recon
+from mri_ambient.commands.scans import simulate
+from recon.notebook import browse, explore, how_sure, methods_beside_each_other
+from recon.recon_file import read_reconstruction
+
+folder = Path("example")
+simulate(folder, subjects=1, slices=3)
+scan = folder / "subject_0000.h5"
+
+# %% [markdown]
+# With a scan of your own, set `scan = Path("my_scan.h5")`; leave out `accel=4` if it is undersampled already.
+
+# %%
+recon(scan, accel=4, samples=4, out=folder / "scan_recon.h5", force=True)
+study = read_reconstruction(folder / "scan_recon.h5")
+
+# %% [markdown]
+# All methods see the same data and are shown in the same window. `zero-filled` is the scanner's answer without any model;
+# `l1-wavelet` is compressed sensing; `dds` is the mean of posterior samples. The scan is complete, so that the truth is
+# known: below each image is its error, five times brighter.
+
+# %%
+explore(
+    partial(methods_beside_each_other, study), slice=range(len(study.mean)), brightness=(0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
+)
+
+# %% [markdown]
+# **How sure is it?** The samples are images that fit the data and look like heads. Where they differ, their standard
+# deviation is bright. Tinted is what eight coils and the measured lines alone don't determine: what you see there is partly
+# what the prior takes for likely. At R=4 that is the whole head; set `least` to see how much of each pixel is determined.
+
+# %%
+explore(partial(how_sure, study), slice=range(len(study.mean)), least=(0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9))
+
+# %% [markdown]
+# **Take it with you.** NIfTI for viewers, `to="dicom"` for a workstation, `"png"` for slides, `"figure"` for a paper. The
+# orientation of the patient is not in raw data, and the files say so.
+
+# %%
+export(folder / "scan_recon.h5", to="nifti", force=True)
+browse(folder / "scan_mean.nii.gz")

@@ -1,0 +1,48 @@
+# %% [markdown]
+# # Acceleration
+#
+# You learn what becomes of one slice as less and less of it is measured, from R=2 (every other line) to R=8: what each method
+# loses, and whether the samples' spread says so. **Research use, not for diagnosis.**
+#
+# A slice is simulated. With a complete scan of your own: `scan = Path("my_scan.h5")`.
+
+# %%
+from pathlib import Path
+
+from mri_ambient.commands.reconstruction import recon
+from mri_ambient.commands.scans import simulate
+from recon.notebook import accelerations, errors_against_acceleration, explore, methods_beside_each_other, show
+from recon.recon_file import read_reconstruction
+
+folder = Path("example") / "one_slice"
+simulate(folder, subjects=1, slices=1, seed=5)
+scan = folder / "subject_0000.h5"
+
+# %%
+studies = {}
+for accel in (2, 4, 6, 8):
+    file = folder / f"R{accel}_recon.h5"
+    recon(scan, accel=accel, mask="gaussian", samples=4, out=file, force=True)
+    studies[accel] = read_reconstruction(file)
+
+# %% [markdown]
+# All of it in one window. The std is five times brighter; the last column is how much of each pixel the data determine.
+
+# %%
+show(accelerations(studies, slice=0))
+
+# %% [markdown]
+# One acceleration at a time:
+
+# %%
+explore(
+    lambda R, brightness: methods_beside_each_other(studies[R], 0, brightness), R=list(studies), brightness=(0.5, 1, 2)
+)
+
+# %% [markdown]
+# The error of each method against R, and the error that the samples' spread predicts. If the dashed line runs below that of
+# `dds`, the samples are surer than they should be. One slice says little: `mri-ambient compare` does this on many scans, with
+# intervals.
+
+# %%
+show(errors_against_acceleration(studies))

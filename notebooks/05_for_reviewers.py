@@ -1,0 +1,50 @@
+# %% [markdown]
+# # For reviewers
+#
+# You learn to judge methods blindly: pictures of one slice by several methods, under letters whose order a stated seed
+# shuffles, a ranking for each, a CSV of your answers, and only then who was who. The truth hides among them. **Research use,
+# not for diagnosis.**
+#
+# Two slices are simulated. With reconstructions of your own: `studies = [read_reconstruction(Path("my_scan_recon.h5")),
+# ...]`.
+
+# %%
+from functools import partial
+from pathlib import Path
+
+from mri_ambient.commands.reconstruction import run_methods
+from mri_ambient.commands.scans import simulate
+from mri_ambient.console import stdout
+from recon.notebook import explore
+from recon.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
+from recon.recon_file import read_reconstruction
+
+reader, seed = "reader 1", 2026
+folder = Path("example") / "reading"
+simulate(folder, subjects=1, slices=2, seed=7)
+methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "dds"]
+file = folder / "scan_recon.h5"
+run_methods(folder / "subject_0000.h5", 4.0, "random", methods, "dds", None, 4, 0, file, force=True)
+studies = [read_reconstruction(file)]
+
+# %% [markdown]
+# **Look.** One window in all panes. (What the cell above printed names the methods, not the letters.)
+
+# %%
+pictures = blinded(studies, seed)
+explore(partial(picture_figure, pictures), picture=range(len(pictures)), brightness=(0.5, 0.7, 1, 1.5, 2))
+
+# %% [markdown]
+# **Rank**: picture -> its letters, the best first. These are made up: type yours.
+
+# %%
+rankings = {0: "ABCDEF", 1: "BADCFE"}
+answers = folder / "ranking_reader_1.csv"
+write_ranking(answers, pictures, rankings, reader, seed, force=True)
+print(answers.read_text())
+
+# %% [markdown]
+# **Unblind**, when all readers are done: their files, one after the other, in the list.
+
+# %%
+stdout.print(ranking_table(unblind([answers], studies)))

@@ -1,0 +1,1 @@
+"""A reconstruction in the formats of other programs."""

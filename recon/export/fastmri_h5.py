@@ -1,0 +1,21 @@
+"""HDF5 as fastMRI lays reconstructions out, for its evaluation and its viewers."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mri_ambient.files import atomic_write
+from recon.recon_file import Study
+from recon.series import Series
+
+
+def write_fastmri(path: Path, study: Study, series: Series) -> None:
+    """``reconstruction`` float32 [slice, y, x] of one volume, attributes ``max`` and ``norm`` of it, and what it is."""
+    (volume,) = series.images.numpy()
+    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        file["reconstruction"] = volume
+        file.attrs["max"] = volume.max()
+        file.attrs["norm"] = np.linalg.norm(volume)
+        file.attrs["description"] = series.title
+        file.attrs["acceleration"] = study.about.accel

@@ -1,0 +1,89 @@
+"""`export`, typed."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.recon.reconstructions import write_study
+
+
+def test_every_format(typed, tmp_path, undersampled):
+    write_study(tmp_path / "a b_recon.h5", undersampled)
+    shutil.copy(tmp_path / "a b_recon.h5", tmp_path / "scan_recon.h5")
+    for to, names in {
+        "nifti": ["scan_mean.nii.gz", "scan_std.nii.gz"],
+        "h5": ["scan_mean.h5", "scan_std.h5"],
+        "png": ["scan_png"],
+        "dicom": ["scan_dicom"],
+    }.items():
+        code, said = typed(f"export scan_recon.h5 --to {to}")
+        assert (code, [line for line in said.splitlines() if line.startswith("wrote")]) == (
+            0,
+            [f"wrote {name}" for name in names],
+        )
+        assert all((tmp_path / name).exists() for name in names)
+        code, said = typed(f"export scan_recon.h5 --to {to}")
+        assert (code, "already exists; pass --force" in said, said.count("\n")) == (2, True, 1)
+    assert len(list((tmp_path / "scan_dicom").rglob("*.dcm"))) == 2 * 4
+
+
+def test_a_figure_now_or_later(typed, tmp_path, scans):
+    """`recon --figure` and `export --to figure` draw the same; a bad name is refused before anything is reconstructed."""
+    shutil.copy(scans / "subject_0.h5", tmp_path / "scan.h5")
+    code, said = typed("recon scan.h5 --accel 3 --method zero-filled --figure now.doc")
+    assert (code, "--figure now.doc: is not a figure's name" in said, (tmp_path / "scan_recon.h5").exists()) == (
+        2,
+        True,
+        False,
+    )
+    code, said = typed("recon scan.h5 --accel 3 --method zero-filled --figure now.svg")
+    assert (code, "wrote now.svg" in said) == (0, True)
+    assert typed("export scan_recon.h5 --to figure")[1] == "wrote scan_figure.pdf\n"
+    assert typed("export scan_recon.h5 --to figure --out now.svg")[0] == 2
+    now = (tmp_path / "now.svg").read_bytes()
+    assert typed("export scan_recon.h5 --to figure --out now.svg --force")[0] == 0
+    assert (tmp_path / "now.svg").read_bytes() == now
+    assert typed("export scan_recon.h5 --to figure --out one.svg --slice 0 --series zero-filled")[0] == 0
+    assert typed("export scan_recon.h5 --to figure --out two.svg --slice 9")[1].endswith(
+        "choose one of 0 to 3 with --slice\n"
+    )
+
+
+def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
+    name = "[bold]'Größe <b>\" & x"
+    write_study(tmp_path / f"{name}_recon.h5", undersampled)
+    for to, made in {"nifti": "_mean.nii.gz", "h5": "_mean.h5", "png": "_png", "dicom": "_dicom"}.items():
+        code, said = typed(["export", f"{name}_recon.h5", "--to", to, "--series", "mean"])
+        assert (code, f"wrote {name}{made}" in said, (tmp_path / f"{name}{made}").exists()) == (0, True, True)
+
+
+def test_bad_input(typed, tmp_path, undersampled):
+    write_study(tmp_path / "scan_recon.h5", undersampled)
+    for line, problem in {
+        "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png, figure",
+        "scan_recon.h5 --to png --series tv": "--series tv: is not in scan_recon.h5, which has mean, samples, zero-filled",
+        "scan_recon.h5 --to nifti --out scan_recon.h5": "scan_recon.h5: can't write there",
+        "absent.h5 --to nifti": "absent.h5: can't be read as a reconstruction",
+        "scan_recon.h5 --to dicom --patient-sex man": "--patient-sex MAN: is not one of M, F, O",
+    }.items():
+        code, said = typed(f"export {line}")
+        assert (code, problem in said, said.count("\n")) == (2, True, 1), said
+    with h5py.File(tmp_path / "scan_recon.h5", "a") as file:
+        del file["samples"]
+    code, said = typed("export scan_recon.h5 --to nifti --series samples")
+    assert (code, "--series samples: is not in scan_recon.h5, which has mean, zero-filled" in said) == (2, True)
+    with h5py.File(tmp_path / "scan_recon.h5", "a") as file:
+        file.attrs["format"] = "mri-ambient reconstruction 1"
+    code, said = typed("export scan_recon.h5 --to nifti")
+    assert (code, "its format is 'mri-ambient reconstruction 1'" in said, "make it again" in said) == (2, True, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan_recon.h5"]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc, a folder that nobody can write")
+@pytest.mark.parametrize("to", ["nifti", "dicom"])
+def test_a_folder_that_nobody_can_write(typed, tmp_path, undersampled, to):
+    write_study(tmp_path / "scan_recon.h5", undersampled)
+    code, said = typed(f"export scan_recon.h5 --to {to} --out /proc/nowhere/x")
+    assert (code, "can't write there" in said, "--out" in said, said.count("\n")) == (2, True, True, 1)
