@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 Item = TypeVar("Item")
-# In notebooks too as in a terminal: rich's own bars there are widgets, drawn from a thread, which stall kernels now and then.
+# In notebooks too as in a terminal: rich's own bars there are widgets, redrawn from a thread, which can stall a kernel.
 stdout = Console(soft_wrap=True, force_jupyter=False)
 stderr = Console(stderr=True, soft_wrap=True, force_jupyter=False)
 

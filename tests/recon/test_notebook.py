@@ -1,9 +1,12 @@
-import ipywidgets
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from recon import notebook
+from recon.export.patient import Patient
+from recon.export.write import export
 from recon.notebook import (
     accelerations,
     browse,
@@ -14,7 +17,7 @@ from recon.notebook import (
     tinted,
 )
 from recon.panel import GAIN
-from recon.series import window_of
+from recon.series import chosen_series, window_of
 from tests.recon.reconstructions import oblong_study
 
 
@@ -26,6 +29,7 @@ def study(undersampled, tmp_path):
 @pytest.fixture
 def shown(monkeypatch):
     """What cells display, instead of displaying it."""
+    pytest.importorskip("IPython", reason="needs ipykernel: pip install 'mri-ambient[viewer]'")
     found = []
     monkeypatch.setattr("IPython.display.display", found.append)
     return found
@@ -41,6 +45,7 @@ def drawing(drawn: list):
 
 def test_sliders_redraw(shown, monkeypatch):
     monkeypatch.delenv(notebook.STATIC, raising=False)
+    ipywidgets = pytest.importorskip("ipywidgets", reason="needs ipywidgets: pip install 'mri-ambient[viewer]'")
     drawn = []
     explore(drawing(drawn), slice=range(5), brightness=(0.5, 1.0, 2.0))
     assert drawn == [{"slice": 2, "brightness": 1.0}]
@@ -49,6 +54,17 @@ def test_sliders_redraw(shown, monkeypatch):
     assert (first.description, second.description) == ("slice", "brightness")
     first.value = 4
     assert drawn[-1] == {"slice": 4, "brightness": 1.0}
+
+
+def test_niivue(shown, monkeypatch, study, tmp_path):
+    """Gets the file; that it draws it needs a browser."""
+    pytest.importorskip("ipyniivue", reason="needs ipyniivue: pip install 'mri-ambient[viewer]'")
+    monkeypatch.delenv(notebook.STATIC, raising=False)
+    (path,) = export(study, "nifti", chosen_series(study, "mean"), None, False, Patient())
+    browse(path)
+    (viewer,) = shown
+    (volume,) = viewer.volumes
+    assert Path(volume.path) == path
 
 
 @pytest.mark.parametrize("lacking", ["asked for", "not installed"])
