@@ -4,7 +4,7 @@
 # You learn the way from raw undersampled scans to a prior of your own and a reconstruction with it: `prep`, `train`, `recon`.
 # The prior never sees what was not measured. **Research use, not for diagnosis.**
 #
-# Six small heads are simulated and the training lasts seconds, so that the result is poor: on two cores an hour or two makes
+# Four small heads are simulated and the training lasts seconds, so that the result is poor: on two cores an hour or two makes
 # a usable prior of 128x128, on a GPU minutes. With your own scans, put them into a folder and set `raw` to it.
 
 # %%
@@ -19,7 +19,7 @@ from recon.recon_file import read_reconstruction
 
 folder = Path("example") / "training"
 raw, prepared, run = folder / "fastmri", folder / "prepared", folder / "run"
-simulate(raw, subjects=6, matrix=96, slices=2, seed=1)
+simulate(raw, subjects=4, matrix=96, slices=2, seed=1)
 
 # %% [markdown]
 # **Prepare**: whiten the noise, estimate coil maps from the centre of k-space, keep a quarter of the lines and *nothing
@@ -34,7 +34,7 @@ prep(raw, out=prepared, accel=4)
 # more.
 
 # %%
-train(data=prepared, accel="4", images=120, laps=1, out=run, resume=run.exists())
+train(data=prepared, accel="4", images=80, laps=1, out=run, resume=run.exists())
 
 # %% [markdown]
 # **Reconstruct** somebody who was not in the training.

@@ -38,6 +38,7 @@ def test_a_figure_now_or_later(typed, tmp_path, scans):
         True,
         False,
     )
+    assert "scan_recon.png: is the panel's name" in typed("recon scan.h5 --figure scan_recon.png")[1]
     code, said = typed("recon scan.h5 --accel 3 --method zero-filled --figure now.svg")
     assert (code, "wrote now.svg" in said) == (0, True)
     assert typed("export scan_recon.h5 --to figure")[1] == "wrote scan_figure.pdf\n"
