@@ -37,7 +37,9 @@ def mmps(
 
     z = D + s^2 J^T A^H v with (noise^2 + s^2 A J A^H) v = y - A D, J = dD/dx_i, s = sigma_i; v by conjugate gradients with
     vector-Jacobian products. s^2 J is the covariance of x given x_i (Tweedie), so that for a Gaussian prior z is exactly
-    E[x | x_i, y]. Then a step of :func:`descend`.
+    E[x | x_i, y]. A network's J need not be symmetric and non-negative, so that the system may have small or negative
+    eigenvalues, along which v would explode: conjugate gradients end where they find any below noise^2. Then a step of
+    :func:`descend`.
     """
     sense = problem.sense
 
@@ -57,7 +59,8 @@ def mmps(
         variance, spread = (problem.noise**2).unsqueeze(-3), (sigma**2).unsqueeze(-3)
         # Coils below each other: one vector a slice.
         residual = (problem.kspace - sense(denoised.detach())).flatten(-3, -2)
-        solved = conjugate_gradient(operator, residual, torch.zeros_like(residual), settings.iterations)
+        start = torch.zeros_like(residual)
+        solved = conjugate_gradient(operator, residual, start, settings.iterations, problem.noise**2)
         return denoised.detach() + sigma**2 * pull_back(sense.adjoint(solved.unflatten(-2, (-1, rows))))
 
     sigmas = noise_levels(settings, problem)
