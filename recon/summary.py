@@ -9,6 +9,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mri_ambient.priors.card import Prior
+from mri_ambient.priors.find import place
 from mri_ambient.store import PreparedVolume
 from recon.calibration import spread_over_error
 from recon.metrics import METRICS
@@ -52,7 +53,7 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
     matrix = tuple(volume.kspace.shape[-2:])
     for name, prior in priors.items():
         found = results[name]
-        yield f"{name}: prior {prior.path} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
+        yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
         if found.matrix != matrix:
             yield (
                 f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the pixel of "

@@ -113,7 +113,7 @@ def run_methods(
     from data_prep.readers import read_scan
     from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing, writable_folder
-    from mri_ambient.priors.find import find_prior
+    from mri_ambient.priors.find import find_prior, place
     from recon.determined import determined_share
     from recon.figure import check_figure_path, draw_study
     from recon.methods import METHODS
@@ -153,7 +153,7 @@ def run_methods(
     share = determined_share(problem_of(volume), volume.name, seed)
     said = list(notes(volume, results, priors))
     for name, choice in chosen.items():
-        said.append(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({found[0]})" if found else ""))
+        said.append(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({place(found[0])})" if found else ""))
     if kept in chosen:
         said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
     warmth = chosen[kept].temperature if kept in chosen else None

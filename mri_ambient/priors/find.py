@@ -12,6 +12,11 @@ RUNS = Path("runs")
 BEST = "best.json"  # of a run's folder: {"prior": the folder below it whose prior was best on held-out subjects, ...}
 
 
+def place(path: Path) -> str:
+    """How a file or folder is told to readers: what is bundled without where the package lies, for pages are passed on."""
+    return f"bundled/{path.relative_to(BUNDLED)}".removesuffix("/.") if path.is_relative_to(BUNDLED) else str(path)
+
+
 def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS) -> Prior:
     """A prior of one of ``kinds``, the first kind by preference; of a run's laps the best, else the last.
 
