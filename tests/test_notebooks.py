@@ -38,7 +38,7 @@ def execute(name: str, folder: Path):
     # sockets in files: ports chosen at random may be taken
     kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(folder / "k"))
     client = nbclient.NotebookClient(notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(folder)}})
-    client.execute()
+    client.execute(cleanup_kc=True)  # a manager of our own it would leave running
     return notebook
 
 
