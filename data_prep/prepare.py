@@ -158,7 +158,7 @@ def draw_masks(
     try:
         masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
-        raise UserError(f"{scan.path}: {error}; ask for a smaller --accel or fewer --acs lines") from error
+        raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
     return torch.stack(masks), acs
 
 

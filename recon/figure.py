@@ -78,9 +78,8 @@ def draw_study(path: Path, study: Study, index: int | None = None, series: Seque
     block = study_block(study, index, [volume for one in chosen for volume in one.split()])
     about = study.about
     kind = "simulated, " if about.simulated else ""
-    caption = (
-        f"{about.name} ({kind}slice {index} of 0 to {count - 1}), R = {about.accel:.2f}, ACS {about.acs[1]} lines."
-    )
+    of = f" of 0 to {count - 1}" if count > 1 else ""
+    caption = f"{about.name} ({kind}slice {index}{of}), R = {about.accel:.2f}, ACS {about.acs[1]} lines."
     save(print_figure([block], caption), path)
 
 

@@ -160,9 +160,10 @@ def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
                 reference=tensor(file, "reference", slices) if "reference" in file else None,
             )
     except (OSError, KeyError, ValueError) as error:
-        problem = first_problem(error) if isinstance(error, ValidationError) else str(error).strip("'\"")
+        problem = first_problem(error) if isinstance(error, ValidationError) else error.args[0] if error.args else error
         raise UserError(
-            f"{path}: can't be read as a reconstruction ({problem}); make it again with `mri-ambient recon`"
+            f"{path}: can't be read as a reconstruction ({problem}); give one made by this version's `mri-ambient recon`, "
+            "or make it again"
         ) from error
 
 

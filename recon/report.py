@@ -88,6 +88,7 @@ def page(carried: Carried, niivue: str) -> str:
         notes=bullets([*absent(study), *about.notes]),
         window=escape(f"{GREY} is {window(study):.3g} in the units of the file"),
         gain=GAIN,
+        threshold=f"{first_threshold(study):.2f}",
         residuals=residual_table(study, carried.slices),
         facts="".join(
             f"<section><h2>{name}</h2>{definitions(facts)}</section>" for name, facts in described(study).items()
@@ -99,6 +100,16 @@ def page(carried: Carried, niivue: str) -> str:
         niivue=niivue,
         program=program,
     )
+
+
+def first_threshold(study: Study) -> float:
+    """Of the overlay: a share left to the prior that at least a tenth of the middle slice's pixels is clearly beyond, in steps
+    of 0.05."""
+    share = study.determined_share[len(study.mean) // 2]
+    seen = share[share > 0].numpy()
+    if not len(seen):
+        return 0.5
+    return float(np.clip(np.floor(np.quantile(1 - seen, 0.9) / 0.05 - 0.2) * 0.05, 0.05, 0.95))
 
 
 def closed(script: str) -> str:

@@ -56,8 +56,8 @@ def every_series(study: Study) -> dict[str, Series]:
     found = {name: Series(name, title, images, largest, window) for name, (title, images) in magnitudes.items()}
     if study.about.spreads:
         factor = study.about.temperature
-        advice = "" if factor is None else f" (times {factor:.2f} to be calibrated)"
-        title = f"{method}, std of samples{advice}"
+        advice = "" if factor is None else f" (x {factor:.2f} if calibrated)"
+        title = f"{method}, std{advice}"
         found["std"] = Series("std", title, study.std[None], float(study.std.max()), window / GAIN)
     share = study.determined_share[None]
     return found | {"determined": Series("determined", "share determined by data", share, 1.0, 1.0, False)}

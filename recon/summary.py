@@ -16,6 +16,7 @@ from recon.metrics import METRICS
 from recon.panel import draw_panel
 from recon.reconstruct import Reconstruction
 
+FEW = 5_000  # images seen in training
 NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly differ, right or wrong"
 
 
@@ -59,6 +60,12 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
                 f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the pixel of "
                 "the prior's training, and back; detail beyond it comes from the measured lines alone"
             )
+            if not volume.provenance.get("field_of_view_mm"):
+                yield f"{name}: the scan doesn't state its field of view and is taken to fill that of the prior's training"
+        if prior.card.images_seen < FEW:
+            yield f"warning: {name}: this prior has seen only {prior.card.images_seen:,} images in training: expect little"
+        if "simulated" in prior.card.data and not volume.provenance["simulated"]:
+            yield f"warning: {name}: this prior has seen simulated scans alone, and this one is of a scanner"
         if found.samples.shape[1] > 1 and not found.spreads:
             yield f"{name}: {NO_SPREAD}; how sure it is can't be read from them"
 

@@ -152,8 +152,12 @@ def run_methods(
         results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
     share = determined_share(problem_of(volume), volume.name, seed)
     said = list(notes(volume, results, priors))
-    for name, choice in chosen.items():
-        said.append(f"{name}: settings tuned at R={choice.accel:g}" + (f" ({place(found[0])})" if found else ""))
+    if accel is None and volume.fully_sampled:
+        said.append("the scan is complete, and nothing was left out; --accel R undersamples it and shows the errors")
+    if found:
+        kinds = " and ".join(sorted({scan.kind for scan in found[1].scans}))
+        for name, choice in chosen.items():
+            said.append(f"{name}: settings tuned at R={choice.accel:g} on {kinds} scans ({place(found[0])})")
     if kept in chosen:
         said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
     warmth = chosen[kept].temperature if kept in chosen else None

@@ -114,7 +114,7 @@ def fill(image: Dataset, pixels: UInt16[np.ndarray, "y x"], slope: float, series
     image.Rows, image.Columns = pixels.shape
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PixelRepresentation = 1, "MONOCHROME2", 0
     image.BitsAllocated, image.BitsStored, image.HighBit = 16, 16, 15
-    image.WindowWidth = max(round(series.window / slope), 1)
+    image.WindowWidth = min(max(round(series.window / slope), 1), 2**16 - 1)
     image.WindowCenter = f"{image.WindowWidth / 2:g}"
     image.RealWorldValueMappingSequence = [real_world_values(slope, series)]
     image.PixelData = pixels.tobytes()

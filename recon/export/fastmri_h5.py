@@ -14,6 +14,7 @@ def write_fastmri(path: Path, study: Study, series: Series) -> None:
     """``reconstruction`` float32 [slice, y, x] of one volume, attributes ``max`` and ``norm`` of it, and what it is."""
     (volume,) = series.images.numpy()
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = "mri-ambient export 1"  # by which `prep` knows that it is no raw scan
         file["reconstruction"] = volume
         file.attrs["max"] = volume.max()
         file.attrs["norm"] = np.linalg.norm(volume)

@@ -62,7 +62,7 @@ def test_samples_may_be_missing(written):
 def test_another_version(written):
     with h5py.File(written[0], "a") as file:
         file.attrs["format"] = "mri-ambient reconstruction 1"
-    with pytest.raises(UserError, match="its format is 'mri-ambient reconstruction 1'.*make it again with"):
+    with pytest.raises(UserError, match="its format is 'mri-ambient reconstruction 1'.*make it again"):
         read_reconstruction(written[0])
 
 
