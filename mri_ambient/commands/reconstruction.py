@@ -134,7 +134,7 @@ def run_methods(
     writable_folder(target.parent)
     if figure is not None:
         check_figure_path("--figure", figure, force)
-        if figure.resolve() == target.with_suffix(".png").resolve():
+        if figure.resolve() == panel.resolve():
             raise UserError(f"--figure {figure}: is the panel's name; choose another")
     scan = read_scan(file)
     priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
