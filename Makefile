@@ -11,8 +11,8 @@ demo: $(INSTALLED)
 	$(BIN)/mri-ambient demo --force
 
 test: $(INSTALLED)
-	@# waiting threads sleep: on a busy machine they would starve each other
-	OMP_WAIT_POLICY=passive $(BIN)/pytest
+	@# a process a core and a thread each: most tests are too small for more
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -25,12 +25,19 @@ class Pane(NamedTuple):
 
 
 def draw_panel(
-    path: Path, images: Mapping[str, Image], std: Image | None, share: Image, reference: Image | None, title: str
+    path: Path,
+    images: Mapping[str, Image],
+    std: Image | None,
+    share: Image,
+    sampling: Image,
+    reference: Image | None,
+    title: str,
 ) -> None:
     """Write a PNG: magnitudes in one common window; below, |error| x 5 in that window and the std likewise, and the ``share``
     of each pixel that the data determine, from 0 to 1.
 
-    images: method name -> magnitude of one slice. std: None if it would say nothing. reference: None if unknown.
+    images: method name -> magnitude of one slice. std: None if it would say nothing. sampling: 1 where k-space was measured,
+    shown where there is room. reference: None if unknown.
     """
     window = common_window(images, reference)
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
@@ -39,12 +46,12 @@ def draw_panel(
     if reference is None:
         rows = [magnitudes + spread]
     else:
+        first = [Pane("reference", reference, "gray", window), Pane("measured k-space", sampling, "gray", 1.0)]
         errors = [
             Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
             for name, image in images.items()
         ]
-        blank = [None] * (len(spread) - 1)  # each error below its image
-        rows = [[Pane("reference", reference, "gray", window), *blank, *magnitudes], [*spread, *errors]]
+        rows = [[*first[: len(spread)], *magnitudes], [*spread, *errors]]  # each error below its image
     with atomic_write(path) as temporary:
         draw_rows(rows, title, 2.6).savefig(temporary, format="png")
 

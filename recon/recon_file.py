@@ -23,7 +23,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import first_problem
 from mri_ambient.store import PreparedVolume, dataset
-from recon.reconstruct import Reconstruction
+from recon.reconstruct import Reconstruction, mean_title
 
 FORMAT = "mri-ambient reconstruction 2"
 
@@ -73,6 +73,12 @@ class Study:
     others: Mapping[str, Magnitudes]
     residuals: Mapping[str, Float[Tensor, " slice"]]
     reference: Magnitudes | None
+
+    @property
+    def title(self) -> str:
+        """Of the mean."""
+        count = self.samples.shape[1] if self.samples is not None else None if self.about.spreads else 1
+        return mean_title(self.about.method, count)
 
     @property
     def pixel_mm(self) -> tuple[float, float] | None:

@@ -42,6 +42,11 @@ class Reconstruction:
     settings: Any = None
 
     @property
+    def title(self) -> str:
+        """Of the mean."""
+        return mean_title(self.method, self.samples.shape[1])
+
+    @property
     def mean(self) -> Complex[Tensor, "slice y x"]:
         return self.samples.mean(1)
 
@@ -60,6 +65,13 @@ class Reconstruction:
         count = self.samples.shape[1]
         squares = (self.samples - self.mean[:, None]).abs().square().sum(1)
         return (squares / max(count - 1, 1)).sqrt()
+
+
+def mean_title(method: str, samples: int | None) -> str:
+    """What is written above a mean image; ``samples`` is None where several were left out of the file."""
+    if samples == 1:
+        return method
+    return f"{method}, mean" if samples is None else f"{method}, mean of {samples}"
 
 
 def reconstruct(

@@ -83,7 +83,7 @@ def page(carried: Carried, niivue: str) -> str:
         title=escape(about.name),
         notice=escape(NOTICE),
         kind="simulated scan" if about.simulated else "raw scan",
-        summary=escape(f"R = {about.accel:.2f}, {kept_title(study)}"),
+        summary=escape(f"R = {about.accel:.2f}, {study.title}"),
         left_out="".join(f'<p class="left-out">This page leaves out {escape(text)}.</p>' for text in carried.left_out),
         notes=bullets([*absent(study), *about.notes]),
         window=escape(f"{GREY} is {window(study):.3g} in the units of the file"),
@@ -124,7 +124,7 @@ def sha256(script: str) -> str:
 def panes(study: Study) -> Iterator[dict[str, Any]]:
     """In the order of the keys 1 to 9. volume: of which texts; misfits: on the measured samples, per slice."""
     about = study.about
-    yield pane("magnitude", kept_title(study), "mean", study.residuals[about.method])
+    yield pane("magnitude", study.title, "mean", study.residuals[about.method])
     if about.spreads:
         yield pane("std", "posterior std", "std")
     if sample_count(study):
@@ -143,13 +143,6 @@ def pane(kind: str, title: str, volume: str, residuals: Sequence[float] | Any = 
 def sample_count(study: Study) -> int:
     """0 unless there are several to compare."""
     return study.samples.shape[1] if study.samples is not None and study.samples.shape[1] > 1 else 0
-
-
-def kept_title(study: Study) -> str:
-    count = sample_count(study)
-    if count:
-        return f"{study.about.method}, mean of {count}"
-    return f"{study.about.method}, mean" if study.about.spreads else study.about.method
 
 
 def absent(study: Study) -> Iterator[str]:

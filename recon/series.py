@@ -44,11 +44,9 @@ class Series:
 def every_series(study: Study) -> dict[str, Series]:
     """By name: mean, std (if it means something), samples (if the file has them), determined, each other method, reference."""
     method, samples = study.about.method, study.samples
-    count = samples.shape[1] if samples is not None else None
-    of_mean = method if count == 1 else f"{method}, mean of {count or 'its'} samples"
-    magnitudes: dict[str, tuple[str, Images]] = {"mean": (of_mean, study.mean.abs()[None])}
+    magnitudes: dict[str, tuple[str, Images]] = {"mean": (study.title, study.mean.abs()[None])}
     if samples is not None:
-        magnitudes["samples"] = f"{method}, {count} samples", samples.abs().movedim(1, 0)
+        magnitudes["samples"] = f"{method}, {samples.shape[1]} samples", samples.abs().movedim(1, 0)
     magnitudes |= {name: (name, images[None]) for name, images in study.others.items()}
     if study.reference is not None:
         magnitudes["reference"] = "fully sampled reference", study.reference[None]

@@ -41,7 +41,7 @@ def table(
             row = []
             if reference is not None:
                 row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
-                of_mean = label != name and label == _title(name, found)
+                of_mean = label != name and label == found.title
                 spread = f"{spread_over_error(found, reference):.2f}" if found.spreads else "no spread"
                 row.append(spread if of_mean else "")
             seconds = f"{found.seconds / len(found.samples):.2f}"
@@ -81,7 +81,7 @@ def draw(
     """The panel of the middle slice. share: of :func:`recon.determined.determined_share`."""
     middle = len(volume.kspace) // 2
     names = [name for name in results if name in ("zero-filled", "l1-wavelet", kept)]
-    images = {_title(name, results[name]): results[name].mean[middle].abs().numpy() for name in names}
+    images = {results[name].title: results[name].mean[middle].abs().numpy() for name in names}
     found = results[kept]
     std = found.std[middle].numpy() if found.spreads else None
     title = f"{volume.name}, slice {middle}, R={volume.accel:.2f}"
@@ -90,7 +90,8 @@ def draw(
     if found.samples.shape[1] > 1 and not found.spreads:
         title += f"; no std: {NO_SPREAD}"
     truth = None if reference is None else reference[middle].abs().numpy()
-    draw_panel(path, images, std, share[middle].numpy(), truth, title)
+    sampling = volume.mask[middle].expand(volume.kspace.shape[-2:]).float().numpy()
+    draw_panel(path, images, std, share[middle].numpy(), sampling, truth, title)
 
 
 def _versions(name: str, found: Reconstruction) -> dict:
@@ -100,10 +101,5 @@ def _versions(name: str, found: Reconstruction) -> dict:
         return {name: found.samples[:, 0].abs().numpy()}
     return {
         f"{name}, one sample": found.samples[:, 0].abs().numpy(),
-        _title(name, found): found.mean.abs().numpy(),
+        found.title: found.mean.abs().numpy(),
     }
-
-
-def _title(name: str, found: Reconstruction) -> str:
-    count = found.samples.shape[1]
-    return f"{name}, mean of {count}" if count > 1 else name

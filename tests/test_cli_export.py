@@ -6,11 +6,11 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.recon.reconstructions import write_study
+from tests.recon.studies import write_smooth_study
 
 
 def test_every_format(typed, tmp_path, undersampled):
-    write_study(tmp_path / "a b_recon.h5", undersampled)
+    write_smooth_study(tmp_path / "a b_recon.h5", undersampled)
     shutil.copy(tmp_path / "a b_recon.h5", tmp_path / "scan_recon.h5")
     for to, names in {
         "nifti": ["scan_mean.nii.gz", "scan_std.nii.gz"],
@@ -54,14 +54,14 @@ def test_a_figure_now_or_later(typed, tmp_path, scans):
 
 def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
     name = "[bold]'Größe <b>\" & x"
-    write_study(tmp_path / f"{name}_recon.h5", undersampled)
+    write_smooth_study(tmp_path / f"{name}_recon.h5", undersampled)
     for to, made in {"nifti": "_mean.nii.gz", "h5": "_mean.h5", "png": "_png", "dicom": "_dicom"}.items():
         code, said = typed(["export", f"{name}_recon.h5", "--to", to, "--series", "mean"])
         assert (code, f"wrote {name}{made}" in said, (tmp_path / f"{name}{made}").exists()) == (0, True, True)
 
 
 def test_bad_input(typed, tmp_path, undersampled):
-    write_study(tmp_path / "scan_recon.h5", undersampled)
+    write_smooth_study(tmp_path / "scan_recon.h5", undersampled)
     for line, problem in {
         "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png, figure",
         "scan_recon.h5 --to png --series tv": "--series tv: is not in scan_recon.h5, which has mean, samples, zero-filled",
@@ -85,6 +85,6 @@ def test_bad_input(typed, tmp_path, undersampled):
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc, a folder that nobody can write")
 @pytest.mark.parametrize("to", ["nifti", "dicom"])
 def test_a_folder_that_nobody_can_write(typed, tmp_path, undersampled, to):
-    write_study(tmp_path / "scan_recon.h5", undersampled)
+    write_smooth_study(tmp_path / "scan_recon.h5", undersampled)
     code, said = typed(f"export scan_recon.h5 --to {to} --out /proc/nowhere/x")
     assert (code, "can't write there" in said, "--out" in said, said.count("\n")) == (2, True, True, 1)

@@ -1,7 +1,7 @@
 """One scan, reconstructed."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,11 @@ from mri_ambient.commands.options import (
     check_choice,
 )
 from mri_ambient.errors import UserError
+
+if TYPE_CHECKING:
+    from mri_ambient.priors.card import Prior
+    from mri_ambient.store import PreparedVolume
+    from recon.tuning import Nearest
 
 DEMO_SLICES = 3
 
@@ -112,21 +117,56 @@ def run_methods(
     from data_prep.prepare import PrepareSettings, complete, prepare
     from data_prep.readers import read_scan
     from mri_ambient.console import stdout
-    from mri_ambient.files import refuse_existing, writable_folder
-    from mri_ambient.priors.find import find_prior, place
+    from mri_ambient.priors.find import find_prior
     from recon.determined import determined_share
-    from recon.figure import check_figure_path, draw_study
+    from recon.figure import draw_study
     from recon.methods import METHODS
     from recon.problem import problem_of
     from recon.recon_file import read_reconstruction, write_reconstruction
     from recon.reconstruct import reconstruct, reference_image
-    from recon.report import report_path, write_report
+    from recon.report import write_report
     from recon.summary import draw, notes, table
-    from recon.tuning import doubts, find_tuned, nearest
+    from recon.tuning import doubts
+
+    panel, page = check_outputs(file, target, figure, force)
+    scan = read_scan(file)
+    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
+    volume = prepare(scan, PrepareSettings(accel, mask))
+    reference = reference_image(complete(scan, volume)) if accel is not None else None
+    chosen, origins = tuned_settings(tuned, volume, methods, priors, kept)
+    results = {}
+    for name in methods:
+        settings = chosen[name].settings if name in chosen else None
+        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
+    share = determined_share(problem_of(volume), volume.name, seed)
+    said = list(notes(volume, results, priors))
+    if accel is None and volume.fully_sampled:
+        said.append("the scan is complete, and nothing was left out; --accel R undersamples it and shows the errors")
+    said += origins
+    if kept in chosen:
+        said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
+    warmth = chosen[kept].temperature if kept in chosen else None
+    write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
+    draw(panel, volume, results, kept, share, reference)
+    left_out = write_report(page, target)
+    stdout.print(table(volume, results, reference))
+    for note in [*said, *(f"{page} leaves out {text}" for text in left_out)]:
+        stdout.print(note, markup=False)
+    stdout.print(f"wrote {target}, {panel} and {page}", markup=False)
+    if figure is not None:
+        draw_study(figure, read_reconstruction(target))
+        stdout.print(f"wrote {figure}", markup=False)
+
+
+def check_outputs(scan: Path, target: Path, figure: Path | None, force: bool) -> tuple[Path, Path]:
+    """The panel's and the page's name. Raises UserError if something can't be written or, unless ``force``, exists."""
+    from mri_ambient.files import refuse_existing, writable_folder
+    from recon.figure import check_figure_path
+    from recon.report import report_path
 
     if target.suffix != ".h5":
         raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
-    if target.resolve() == file.resolve():
+    if target.resolve() == scan.resolve():
         raise UserError(f"--out {target}: is the scan itself, which is never replaced; choose another name")
     panel, page = target.with_suffix(".png"), report_path(target)
     for path in (target, panel, page):
@@ -136,40 +176,23 @@ def run_methods(
         check_figure_path("--figure", figure, force)
         if figure.resolve() == panel.resolve():
             raise UserError(f"--figure {figure}: is the panel's name; choose another")
-    scan = read_scan(file)
-    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
-    volume = prepare(scan, PrepareSettings(accel, mask))
-    reference = reference_image(complete(scan, volume)) if accel is not None else None
+    return panel, page
+
+
+def tuned_settings(
+    tuned: Path | None, volume: "PreparedVolume", methods: list[str], priors: "dict[str, Prior]", kept: str
+) -> "tuple[dict[str, Nearest], list[str]]":
+    """What validation chose for each method at the nearest R, and sentences that say where it is from."""
+    from mri_ambient.priors.find import place
+    from recon.tuning import find_tuned, nearest
+
     found = find_tuned(tuned, [priors[kept]] if kept in priors else [])
-    chosen = {}
-    if found:
-        hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
-        chosen = {name: nearest(found[1], name, volume.accel, hashes.get(name, "")) for name in methods}
-        chosen = {name: choice for name, choice in chosen.items() if choice}
-    results = {}
-    for name in methods:
-        settings = chosen[name].settings if name in chosen else None
-        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
-    share = determined_share(problem_of(volume), volume.name, seed)
-    said = list(notes(volume, results, priors))
-    if accel is None and volume.fully_sampled:
-        said.append("the scan is complete, and nothing was left out; --accel R undersamples it and shows the errors")
-    if found:
-        kinds = " and ".join(sorted({scan.kind for scan in found[1].scans}))
-        for name, choice in chosen.items():
-            said.append(f"{name}: settings tuned at R={choice.accel:g} on {kinds} scans ({place(found[0])})")
-    if kept in chosen:
-        said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
-    warmth = chosen[kept].temperature if kept in chosen else None
-    write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
-    draw(panel, volume, results, kept, share, reference)
-    left_out = write_report(page, target)
-    stdout.print(table(volume, results, reference))
-    for note in said:
-        stdout.print(note, markup=False)
-    for text in left_out:
-        stdout.print(f"{page} leaves out {text}", markup=False)
-    stdout.print(f"wrote {target}, {panel} and {page}", markup=False)
-    if figure is not None:
-        draw_study(figure, read_reconstruction(target))
-        stdout.print(f"wrote {figure}", markup=False)
+    if not found:
+        return {}, []
+    path, study = found
+    hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
+    nearby = {name: nearest(study, name, volume.accel, hashes.get(name, "")) for name in methods}
+    chosen = {name: choice for name, choice in nearby.items() if choice}
+    kinds = " and ".join(sorted({scan.kind for scan in study.scans}))
+    origin = f"on {kinds} scans ({place(path)})"
+    return chosen, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]

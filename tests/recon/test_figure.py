@@ -10,7 +10,7 @@ from mri_ambient.errors import UserError
 from recon.figure import Block, Box, check_figure_path, draw_study, interesting_box, print_figure, study_block
 from recon.panel import GAIN
 from recon.series import chosen_series
-from tests.recon.reconstructions import oblong_study
+from tests.recon.studies import oblong_study
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from recon.notebook import (
 )
 from recon.panel import GAIN
 from recon.series import chosen_series, window_of
-from tests.recon.reconstructions import oblong_study
+from tests.recon.studies import oblong_study
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 from mri_ambient.errors import UserError
 from recon.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
 from recon.recon_file import read_reconstruction
-from tests.recon.reconstructions import write_study
+from tests.recon.studies import write_smooth_study
 
 
 @pytest.fixture
 def studies(undersampled, tmp_path):
     paths = [
-        write_study(tmp_path / f"{name}_recon.h5", replace(undersampled, name=name), reference=name == "a")
+        write_smooth_study(tmp_path / f"{name}_recon.h5", replace(undersampled, name=name), reference=name == "a")
         for name in ("a", "b")
     ]
     return [read_reconstruction(path) for path in paths]

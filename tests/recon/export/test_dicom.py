@@ -14,7 +14,7 @@ from mri_ambient.errors import UserError
 from recon.export.patient import Patient
 from recon.export.write import export
 from recon.series import chosen_series
-from tests.recon.reconstructions import oblong_study
+from tests.recon.studies import oblong_study
 
 SERIES = "mean,std,samples,zero-filled,determined"
 NAMES = ["determined", "mean", "sample_1", "sample_2", "sample_3", "std", "zero-filled"]
@@ -85,7 +85,7 @@ def test_identity(folder):
             assert keyword in image
             assert not image[keyword].value
     said = images[NAMES.index("mean") * 4]
-    assert said.SeriesDescription == "dds, mean of 3 samples, R=3.00, research"
+    assert said.SeriesDescription == "dds, mean of 3, R=3.00, research"
     assert "realised R=3.00" in said.DerivationDescription
     assert "Research use, not for diagnosis" in said.DerivationDescription
     assert "Orientation unknown" in said.ImageComments

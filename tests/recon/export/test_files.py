@@ -17,7 +17,7 @@ from recon.export.write import export
 from recon.metrics import ssim
 from recon.recon_file import read_reconstruction
 from recon.series import chosen_series, every_series
-from tests.recon.reconstructions import oblong_study, write_study
+from tests.recon.studies import oblong_study, write_smooth_study
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_nifti_of_unknown_pixels(study, tmp_path):
 
 def test_fastmri_evaluates_it(undersampled, tmp_path):
     """Its own program finds the error of the mean against the reference."""
-    study = read_reconstruction(write_study(tmp_path / "scan_recon.h5", undersampled))
+    study = read_reconstruction(write_smooth_study(tmp_path / "scan_recon.h5", undersampled))
     (tmp_path / "target").mkdir()
     (tmp_path / "recons").mkdir()
     exported(study, "h5", "reference", tmp_path / "target" / "scan.h5")
@@ -110,7 +110,7 @@ def test_png(study):
         windows.add(window)
         truth = study.mean[index].abs().numpy().clip(max=window)
         np.testing.assert_allclose(levels / 255 * window, truth, atol=0.51 / 255 * window)
-        assert text["Title"] == f"dds, mean of 3 samples, R=3.00, slice {index} of 0 to 3"
+        assert text["Title"] == f"dds, mean of 3, R=3.00, slice {index} of 0 to 3"
         assert text["Disclaimer"] == "Research use, not for diagnosis"
     assert len(windows) == 1
 
