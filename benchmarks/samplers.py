@@ -121,7 +121,7 @@ def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior
         errors.append([one, nrmse(truth, found.mean.abs().numpy()), spread_over_error(found, reference)])
     hook.remove()
     one, mean, ratio = np.mean(errors, 0)
-    backward = {"adps": 1, "mmps": getattr(options, "iterations", 0) + 1}.get(method, 0) * options.steps
+    backward = {"adps": 1, "mmps": getattr(options, "iterations", 0)}.get(method, 0) * options.steps
     numbers = {"one sample": f"{one:.4f}", "mean": f"{mean:.4f}", "std/error": f"{ratio:.2f}"}
     return numbers | {"forward": str(len(forward)), "backward": str(backward), "s/slice": f"{seconds:.1f}"}
 

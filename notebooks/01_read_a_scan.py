@@ -40,7 +40,7 @@ study = read_reconstruction(folder / "scan_recon.h5")
 
 # %% [markdown]
 # All methods see the same data and are shown in the same window. `zero-filled` is the scanner's answer without any model;
-# `l1-wavelet` is compressed sensing; `dds` is the mean of posterior samples. The scan is complete, so that the truth is
+# `l1-wavelet` is compressed sensing; `mmps` is the mean of posterior samples. The scan is complete, so that the truth is
 # known: below each image is its error, five times brighter.
 
 # %%

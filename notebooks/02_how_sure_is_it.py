@@ -45,7 +45,7 @@ prior = find_prior(["image"])  # the newest of your runs, else the bundled one
 
 
 def answer(volume):
-    return reconstruct(volume, "dds", prior, samples=6, seed=0)
+    return reconstruct(volume, "mmps", prior, samples=6, seed=0)
 
 
 healthy = answer(case.volume)

@@ -51,7 +51,7 @@ explore(
 
 # %% [markdown]
 # The error of each method against R, and the error that the samples' spread predicts. If the dashed line runs below that of
-# `dds`, the samples are surer than they should be. One slice says little: `mri-ambient compare` does this on many scans, with
+# `mmps`, the samples are surer than they should be. One slice says little: `mri-ambient compare` does this on many scans, with
 # intervals.
 
 # %%

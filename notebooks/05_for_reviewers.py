@@ -32,9 +32,9 @@ from recon.recon_file import read_reconstruction
 reader, seed = "reader 1", 2026
 folder = Path("example") / "reading"
 simulate(folder, subjects=1, slices=2, seed=7)
-methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "dds"]
+methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "mmps"]
 file = folder / "scan_recon.h5"
-run_methods(folder / "subject_0000.h5", 4.0, "random", methods, "dds", None, 4, 0, file, force=True)
+run_methods(folder / "subject_0000.h5", 4.0, "random", methods, "mmps", None, 4, 0, file, force=True)
 studies = [read_reconstruction(file)]
 
 # %% [markdown]

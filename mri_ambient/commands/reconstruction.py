@@ -38,8 +38,8 @@ def demo(
     from data_prep.simulate import SimulateSettings, simulate_folder
 
     (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
-    methods = ["zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "adps"]
-    run_methods(scan, 4.0, "random", methods, "dds", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
+    methods = ["zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "mmps", "adps"]
+    run_methods(scan, 4.0, "random", methods, "mmps", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
 
 
 def recon(
@@ -55,7 +55,7 @@ def recon(
             help="zero-filled, cg-sense, l1-wavelet, tv; bart-l1-wavelet, bart-tv, bart-llr (BART installed); "
             "aos, dds, daps, mmps, aald or adps.",
         ),
-    ] = "dds",
+    ] = "mmps",
     prior: PriorPath = None,
     samples: Samples = 8,
     tuned: TunedPath = None,

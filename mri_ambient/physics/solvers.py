@@ -9,31 +9,20 @@ from torch import Tensor
 from mri_ambient.physics.sense import Sense
 
 Image = Complex[Tensor, "*batch y x"]
-ROUNDING = 1e-3  # of a curvature, in single precision
 
 
-def conjugate_gradient(
-    operator: Callable[[Tensor], Tensor],
-    rhs: Image,
-    start: Image,
-    iterations: int,
-    least: float | Float[Tensor, "*#batch 1 1"] = 0.0,
-) -> Image:
+def conjugate_gradient(operator: Callable[[Tensor], Tensor], rhs: Image, start: Image, iterations: int) -> Image:
     """Solve ``operator(z) = rhs`` for a Hermitian positive definite operator; each image has its own step sizes.
 
-    A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved. least: what the
-    operator's eigenvalues can't be below; an image along whose direction they seem to be is left as it is from then on, since
-    the operator is none of those (as Steihaug, SIAM J. Numer. Anal. 20:626, 1983, ends at negative curvature).
+    A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved.
     """
     tiny = torch.finfo(rhs.dtype).tiny
     solution, residual = start, rhs - operator(start)
     direction, energy = residual, _inner(residual, residual)
-    goes_on = torch.ones_like(energy, dtype=torch.bool)
     for _ in range(iterations):
         image = operator(direction)
         curvature = _inner(direction, image)
-        goes_on = goes_on & (curvature > least * _inner(direction, direction) * (1 - ROUNDING))
-        step = torch.where(goes_on, energy / curvature.clamp_min(tiny), 0)
+        step = torch.where(curvature > 0, energy / curvature.clamp_min(tiny), 0)
         solution = solution + step * direction
         residual = residual - step * image
         previous, energy = energy, _inner(residual, residual)

@@ -1,20 +1,26 @@
 """Moment matching: the data correct the denoised image by the covariance that the denoiser's Jacobian gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Complex, Float
 from torch import Tensor
 
-from mri_ambient.physics.solvers import conjugate_gradient
 from recon.denoising import Denoise, Sigma
 from recon.problem import Images, Problem
 from recon.samplers.annealing import Annealing, Callback, Generators, descend, noise_levels, warm_start
 
+ROUNDING = 1e-3  # of a curvature, in single precision
+TINY = torch.finfo(torch.float32).tiny
+
+Coils = Complex[Tensor, "k slice coil y x"]
+
 
 @dataclass(frozen=True)
 class MmpsSettings(Annealing):
-    """eta, order: see :func:`recon.samplers.annealing.descend`. iterations: of conjugate gradients, a product with the Jacobian
-    each, and one more."""
+    """eta, order: see :func:`recon.samplers.annealing.descend`. iterations: of conjugate gradients, each with one product with
+    the Jacobian."""
 
     steps: int = 12
     sigma_max: float = 1.0
@@ -35,13 +41,9 @@ def mmps(
 ) -> Images:
     """Moment matching posterior sampling (Rozet et al., 2405.13712).
 
-    z = D + s^2 J^T A^H v with (noise^2 + s^2 A J A^H) v = y - A D, J = dD/dx_i, s = sigma_i; v by conjugate gradients with
-    vector-Jacobian products. s^2 J is the covariance of x given x_i (Tweedie), so that for a Gaussian prior z is exactly
-    E[x | x_i, y]. A network's J need not be symmetric and non-negative, so that the system may have small or negative
-    eigenvalues, along which v would explode: conjugate gradients end where they find any below noise^2. Then a step of
-    :func:`descend`.
+    z = D + s^2 J^T A^H v with (noise^2 + s^2 A J A^H) v = y - A D, J = dD/dx_i, s = sigma_i; s^2 J is the covariance of x given
+    x_i (Tweedie), so that for a Gaussian prior z is exactly E[x | x_i, y]. Then a step of :func:`descend`.
     """
-    sense = problem.sense
 
     def matched(images: Images, sigma: Sigma) -> Images:
         with torch.enable_grad():
@@ -51,18 +53,49 @@ def mmps(
         def pull_back(image: Images) -> Images:
             return torch.autograd.grad(denoised, state, image, retain_graph=True)[0]
 
-        def operator(stacked: Tensor) -> Tensor:
-            kspace = stacked.unflatten(-2, (-1, rows))
-            return (variance * kspace + spread * sense(pull_back(sense.adjoint(kspace)))).flatten(-3, -2)
-
-        rows = problem.matrix[0]
-        variance, spread = (problem.noise**2).unsqueeze(-3), (sigma**2).unsqueeze(-3)
-        # Coils below each other: one vector a slice.
-        residual = (problem.kspace - sense(denoised.detach())).flatten(-3, -2)
-        start = torch.zeros_like(residual)
-        solved = conjugate_gradient(operator, residual, start, settings.iterations, problem.noise**2)
-        return denoised.detach() + sigma**2 * pull_back(sense.adjoint(solved.unflatten(-2, (-1, rows))))
+        return denoised.detach() + sigma**2 * correction(
+            problem, denoised.detach(), sigma, pull_back, settings.iterations
+        )
 
     sigmas = noise_levels(settings, problem)
     start = warm_start(problem, sigmas[0], samples, generators)
     return descend("mmps", matched, start, sigmas, settings.eta, settings.order, problem, generators, callback)
+
+
+def correction(
+    problem: Problem, denoised: Images, sigma: Sigma, pull_back: Callable[[Images], Images], iterations: int
+) -> Images:
+    """u = J^T A^H v of the v that solves (noise^2 + s^2 A J A^H) v = y - A D, ``pull_back(image)`` being J^T image.
+
+    Conjugate gradients in k-space from v = 0, which build up u beside v: a product with the Jacobian is what costs, and so each
+    iteration needs one, and u none of its own. A network's J need not be symmetric and non-negative, so that the system may
+    have small or negative eigenvalues, along which v would explode; it has none below noise^2 if J is a covariance, and a
+    sample along whose direction there seems to be one is left as it is from then on (as Steihaug, SIAM J. Numer. Anal. 20:626,
+    1983, ends at negative curvature).
+    """
+    sense, variance, spread = problem.sense, kspace_factor(problem.noise**2), kspace_factor(sigma**2)
+    residual = problem.kspace - sense(denoised)
+    direction, energy = residual, inner(residual, residual)
+    found = torch.zeros_like(denoised)
+    goes_on = torch.ones_like(energy, dtype=torch.bool)
+    for _ in range(iterations):
+        pulled = pull_back(sense.adjoint(direction))
+        applied = variance * direction + spread * sense(pulled)
+        curvature = inner(direction, applied)
+        goes_on = goes_on & (curvature > variance * inner(direction, direction) * (1 - ROUNDING))
+        step = torch.where(goes_on, energy / curvature, 0)
+        found = found + step.squeeze(-3) * pulled
+        residual = residual - step * applied
+        previous, energy = energy, inner(residual, residual)
+        direction = residual + energy / previous.clamp_min(TINY) * direction
+    return found
+
+
+def kspace_factor(of_slices: Sigma) -> Float[Tensor, "slice 1 1 1"]:
+    return of_slices.unsqueeze(-3)
+
+
+def inner(left: Coils, right: Coils) -> Float[Tensor, "k slice 1 1 1"]:
+    """Re <left, right> of each sample."""
+    products = torch.view_as_real(left) * torch.view_as_real(right)
+    return products.sum((-4, -3, -2, -1))[..., None, None, None]

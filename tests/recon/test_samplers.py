@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch import Generator
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
@@ -17,7 +18,7 @@ from recon.samplers.adps import AdpsSettings, adps
 from recon.samplers.annealing import Annealing, noise_levels, renoise
 from recon.samplers.daps import DapsSettings, daps
 from recon.samplers.dds import DdsSettings, dds
-from recon.samplers.mmps import MmpsSettings, mmps
+from recon.samplers.mmps import MmpsSettings, correction, mmps
 from tests.recon.gaussian import SPREAD, Quality, gaussian_case, generators, quality
 
 SAMPLES = 250
@@ -65,6 +66,23 @@ def test_a_wrong_posterior_is_noticed():
     assert not is_exact(quality(daps(case.denoise, case.problem, SAMPLES, less, generators()), case))
     hasty = replace(EXACT_MMPS, iterations=1)
     assert not is_exact(quality(mmps(case.denoise, case.problem, SAMPLES, hasty, generators()), case))
+
+
+def test_a_sample_ends_where_the_jacobian_is_no_covariance():
+    """Of two slices one has negative eigenvalues, which nearly cancel the noise: it stays bounded, the other is solved."""
+    generator = Generator().manual_seed(0)
+    kspace = torch.randn(2, 1, 8, 8, dtype=torch.complex64, generator=generator)
+    sense = Sense(torch.ones_like(kspace), torch.ones(2, 1, 8, dtype=torch.bool))
+    problem = Problem(kspace, sense, torch.ones(2), acs=8)
+    good = torch.rand(8, 8, generator=generator)
+    bad = torch.where(torch.rand(8, 8, generator=generator) < 0.2, -1 + 1e-4, good)
+    eigenvalues = torch.stack([good, bad])
+    nothing = torch.zeros(3, 2, 8, 8, dtype=torch.complex64)
+    found = correction(problem, nothing, torch.ones(2, 1, 1), lambda image: eigenvalues * image, 30)
+    exact = eigenvalues / (1 + eigenvalues) * problem.adjoint
+    torch.testing.assert_close(found[:, 0], exact[0].expand(3, -1, -1), rtol=1e-4, atol=1e-5)
+    assert exact[1].abs().max() > 1000
+    assert found[:, 1].abs().max() < 50
 
 
 def test_the_second_order_needs_fewer_steps():
