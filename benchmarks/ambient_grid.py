@@ -7,7 +7,8 @@ Every stage sees the same number of images of the same scans, each behind one fi
 `supervised` (the same network on complete k-space), l1-edm, and the regularisation of classical methods from validation scans.
 Laps start from the ambient run named by --laps-from. Resumable: finished stages are not repeated; --only trains or evaluates
 some. Writes grid/results.csv: NRMSE (magnitude, per slice, against the simulated image without noise) of the one-step
-estimate, of one 30-step `dds` sample and of its K=8 mean, and the spread over the error.
+estimate, of one 30-step `dds` sample and of its K=8 mean, the spread over the error, and of `image` priors the same by `mmps`;
+grid/curves.png: the loss, each over its own at a tenth of the training, for losses of different rules have different scales.
 """
 
 import argparse
@@ -21,7 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import torch
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Generator, Tensor
 
 from data_prep.anatomy_files import read_patients
@@ -40,7 +44,9 @@ from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
 from recon.problem import Problem
+from recon.samplers.annealing import Annealing
 from recon.samplers.dds import DdsSettings, dds
+from recon.samplers.mmps import MmpsSettings, mmps
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
@@ -174,15 +180,18 @@ def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
     if prior.card.kind == "masked":
         one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
         row["one step"] = mean_nrmse(one, slices)
-    generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
-    samples = dds(
-        denoiser_for(prior, problem, "scan", SAMPLES, generators), problem, SAMPLES, DdsSettings(), generators
-    )
-    mean = samples.mean(0)
-    spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
-    row["dds one"] = mean_nrmse(samples[0], slices)
-    row["dds mean"] = mean_nrmse(mean, slices)
-    row["spread/error"] = float(spread / (mean - slices.reference).abs().square().mean().sqrt())
+    ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {"dds": (dds, DdsSettings(steps=30))}
+    if prior.card.kind == "image":
+        ways["mmps"] = mmps, MmpsSettings()
+    for name, (sampler, settings) in ways.items():
+        generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
+        denoise = denoiser_for(prior, problem, "scan", SAMPLES, generators)
+        samples = sampler(denoise, problem, SAMPLES, settings, generators)
+        mean = samples.mean(0)
+        spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
+        row[f"{name} one"] = mean_nrmse(samples[0], slices)
+        row[f"{name} mean"] = mean_nrmse(mean, slices)
+        row[f"{name} spread/error"] = float(spread / (mean - slices.reference).abs().square().mean().sqrt())
     return row
 
 
@@ -229,6 +238,33 @@ def main() -> None:
                 label = name if folder.parent.name == "runs" else f"{name}: {folder.name}"
                 rows.append({"R": accel, "run": label} | evaluate(load_prior(folder), test))
                 write(out / "results.csv", rows)
+    draw_curves(out)
+
+
+def draw_curves(out: Path) -> None:
+    """A panel for each R, a line for each stage that tensorboard has."""
+    curves = {folder.parent: smoothed_loss(folder) for folder in sorted((out / "runs").rglob("tensorboard"))}
+    accels = sorted({run_of(folder, out).rsplit("-r", 1)[1] for folder in curves})
+    figure = Figure(figsize=(5.5 * len(accels), 4.2), dpi=130, layout="constrained")
+    for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
+        for folder, (steps, losses) in curves.items():
+            if run_of(folder, out).endswith(f"-r{accel}"):
+                axis.plot(steps, losses / losses[len(losses) // 10], lw=1, label=str(folder.relative_to(out / "runs")))
+        axis.set(title=f"R={accel}", xlabel="step", ylabel="loss over that at a tenth", yscale="log")
+        axis.legend(fontsize=6)
+    figure.savefig(out / "curves.png")
+
+
+def run_of(folder: Path, out: Path) -> str:
+    return folder.relative_to(out / "runs").parts[0]
+
+
+def smoothed_loss(folder: Path, window: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and the mean of the ``window`` losses before each."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload().Scalars("loss")
+    steps, losses = np.array([event.step for event in events]), np.array([event.value for event in events])
+    sums = np.concatenate([[0.0], losses.cumsum()])
+    return steps[window - 1 :], (sums[window:] - sums[:-window]) / window
 
 
 def train_run(config: RunConfig, folder: Path) -> list[Path]:
@@ -249,7 +285,8 @@ def is_finished(folder: Path) -> bool:
 
 
 def write(path: Path, rows: list[dict]) -> None:
-    keys = ["R", "run", "one step", "dds one", "dds mean", "spread/error"]
+    numbers = ("one", "mean", "spread/error")
+    keys = ["R", "run", "one step", *(f"{sampler} {number}" for sampler in ("dds", "mmps") for number in numbers)]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, keys, restval="")
         writer.writeheader()

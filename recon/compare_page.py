@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mri_ambient import __version__
 from mri_ambient.files import atomic_write
+from mri_ambient.priors.find import place
 from recon.compare_rows import Plan
 from recon.compare_summary import ERROR_COLUMNS, LEGEND, OTHER_COLUMNS, Summary, cells, shown_columns
 from recon.panel import NOTICE
@@ -58,7 +59,7 @@ def settings_of(plan: Plan) -> list[str]:
         tuned = (
             "defaults" if run.tuned_at is None else f"tuned at R={run.tuned_at:g}, temperature {run.temperature:.2f}"
         )
-        prior = f", prior {run.prior} ({run.prior_sha256[:12]})" if run.prior else ""
+        prior = f", prior {place(run.prior)} ({run.prior_sha256[:12]})" if run.prior else ""
         lines.append(f"R={run.accel:g} {run.label}: {run.settings or 'no settings'} ({tuned}){prior}")
     return lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior
-from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.find import find_prior, place
 from recon.compare_rows import Plan, Run
 from recon.compare_summary import listed
 from recon.methods import METHODS
@@ -55,7 +55,7 @@ def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], tuned: 
             runs.append(
                 Run(
                     method=name,
-                    label=f"{name} ({prior.path})" if prior and several else name,
+                    label=f"{name} ({place(prior.path)})" if prior and several else name,
                     accel=accel,
                     settings=chosen.settings if chosen else METHODS[name].settings,
                     prior=prior.path.absolute() if prior else None,
@@ -92,7 +92,7 @@ def misfits(runs: Iterable[Run], priors: Iterable[Prior]) -> list[str]:
         far = [accel for accel in accels if accel > 2 * max(trained) or accel < min(trained) / 2]
         if far:
             sentences.append(
-                f"warning: prior {prior.path} was trained at R={listed(trained)}, and the scans are compared at "
+                f"warning: prior {place(prior.path)} was trained at R={listed(trained)}, and the scans are compared at "
                 f"R={listed(far)}, far from it; train one for that R to be fair to it"
             )
     return sentences

@@ -49,6 +49,7 @@ def compare(
     from functools import partial
 
     from mri_ambient.console import stderr, stdout
+    from mri_ambient.priors.find import place
     from mri_ambient.processes import Spread
     from recon.compare import compare as compare_all
     from recon.compare import first_usable, write_outputs
@@ -68,7 +69,9 @@ def compare(
     plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     notes = [
-        f"settings: {found[0]}" if found else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
+        f"settings: {place(found[0])}"
+        if found
+        else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
     ]
     notes += misfits(runs, used)
     for note in notes:
