@@ -7,7 +7,8 @@ On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on 
 clean contrast-enhanced slices on 60 other slices with boxes missing. Resumable; every case has its seed. Writes
 SET/CASE/grid*.png (64 of 512 samples; of `ambient` with A~ fixed and redrawn, of `tweedie` full and truncated), SET.png and
 results.csv: the distance between the samples and held-out clean images, beside that of clean training images (the floor)
-and of the corrupted images themselves.
+and of the corrupted images themselves; before and after fine-tuning, how many samples come near to one of the 60 slices,
+beside held-out images.
 """
 
 import argparse
@@ -30,12 +31,14 @@ from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.image_run import ImageRunConfig, run_images
 from mri_ambient.training.image_task import draw_batch
 from mri_ambient.training.images import read_images
+from mri_ambient.training.memorisation import THRESHOLDS, audit
 from mri_ambient.training.two_sample import mmd, sliced_wasserstein
 
 SAMPLES, STEPS, SEED = 512, 18, 0
 SIGMA_DATA = 0.4
 SIGMA_TN = {"digits": 0.3, "mr": 0.2}
 FEW = 60  # slices to fine-tune on
+NEAR = tuple(f"S > {threshold}" for threshold in THRESHOLDS)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Case:
     settings: dict[str, Any]
     init: str = ""
     share: float = 1.0  # of the images seen
+    audited: str = ""  # npz of images that samples should not be copies of
 
 
 def pixels(rule: str, kind: str, missing: float, **more: Any) -> dict[str, Any]:
@@ -71,15 +75,18 @@ def cases(name: str) -> dict[str, Case]:
     settings |= {
         f"{rule}-noise": noise | {"rule": rule} for rule in ("naive", "tweedie", "tweedie-consistent", "creative")
     }
-    found = {f"{name}/{case}": Case(name, name, chosen) for case, chosen in settings.items()}
+    found = {
+        f"{name}/{case}": Case(name, name, chosen, share=1 if case == "clean" or case.endswith("0.9") else 0.5)
+        for case, chosen in settings.items()
+    }
     if name == "mr":
         box = pixels("ambient", "random-box", 0.25)
         found |= {
-            "mr/other-clean": Case("mr_other", "mr_target", {"rule": "clean"}),
+            "mr/other-clean": Case("mr_other", "mr_target", {"rule": "clean"}, share=0.5, audited="mr_few"),
             "mr/other-then-boxes": Case(
-                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.25
+                "mr_few", "mr_target", box | {"learning_rate": 3e-4}, "mr/other-clean", share=0.25, audited="mr_few"
             ),
-            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.25),
+            "mr/boxes-from-scratch": Case("mr_few", "mr_target", box, share=0.25, audited="mr_few"),
         }
     return found
 
@@ -148,7 +155,8 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
             draw_pixels(
                 folder / f"grid_{how.strip(' ()')}.png" if how else folder / "grid.png", samples[:64], f"{name}{how}"
             )
-            rows.append({"case": name + how} | distances(samples, out / f"{case.against}_held_out.npz"))
+            row = {"case": name + how} | distances(samples, out / f"{case.against}_held_out.npz")
+            rows.append(row | (likeness(samples, out, case) if case.audited else {}))
         if config.rule in ("ambient", "naive"):
             indices = list(range(min(SAMPLES, len(data.pixels))))
             shown = draw_batch(data, indices, config, Generator().manual_seed(SEED)).images
@@ -168,6 +176,14 @@ def distances(images: Tensor, held_out: Path) -> dict[str, float]:
     }
 
 
+def likeness(samples: Tensor, out: Path, case: Case) -> dict[str, float]:
+    """Shares of samples, and of held-out images, that are so near to an image of the small set (`mri-ambient audit`)."""
+    few, others = (read_images(out / f"{name}.npz").pixels for name in (case.audited, f"{case.against}_held_out"))
+    shares = [measure for measure in audit(samples, few, others).measures if measure.name in NEAR]
+    ours = {measure.name: measure.samples for measure in shares}
+    return ours | {f"{measure.name}, held-out": measure.held_out for measure in shares}
+
+
 def floor(out: Path, name: str) -> dict[str, Any]:
     """Of clean training images, and a picture of them."""
     images = read_images(out / f"{name}.npz").pixels
@@ -178,7 +194,8 @@ def floor(out: Path, name: str) -> dict[str, Any]:
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["case", "sliced Wasserstein", "MMD^2"])
+        near = [name + of for name in NEAR for of in ("", ", held-out")]
+        writer = csv.DictWriter(file, ["case", "sliced Wasserstein", "MMD^2", *near], restval="")
         writer.writeheader()
         writer.writerows({k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()} for row in rows)
 
