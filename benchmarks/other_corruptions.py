@@ -4,7 +4,8 @@
 
 On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on MR slices of the npz, scaled down to 32x32
 (patients, or blocks of neighbouring slices where the patient is unknown, are held out). The last cases fine-tune a prior of
-clean contrast-enhanced slices on 60 other slices with boxes missing. Resumable; every case has its seed. Writes
+clean contrast-enhanced slices on 60 other slices with boxes missing. --images: seen where 90 % of the pixels are missing,
+and by `clean`; the other cases see half, fine-tuning a quarter. Resumable; every case has its seed. Writes
 SET/CASE/grid*.png (64 of 512 samples; of `ambient` with A~ fixed and redrawn, of `tweedie` full and truncated), SET.png and
 results.csv: the distance between the samples and held-out clean images, beside that of clean training images (the floor)
 and of the corrupted images themselves; before and after fine-tuning, how many samples come near to one of the 60 slices,
