@@ -114,7 +114,7 @@ def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior
     for volume, reference in cases:
         forward.clear()
         start = time.process_time()
-        found = reconstruct(volume, method, prior, samples, 0, options, batch=10**6)
+        found = reconstruct(volume, method, prior, samples, 0, options, pixels=10**9)
         seconds += (time.process_time() - start) / len(reference) / len(cases)
         truth = reference.abs().numpy()
         one = np.mean([nrmse(truth, sample.abs().numpy()) for sample in found.samples.movedim(1, 0)])

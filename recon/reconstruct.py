@@ -21,7 +21,7 @@ from recon.methods import METHODS
 from recon.problem import Problem, problem_of, project
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
-BATCH = 32  # images of all slices and samples together that a method works on at once; bounds memory
+PIXELS = 32 * 128**2  # of all slices and samples together that a method works on at once; bounds memory
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,13 @@ def reconstruct(
     samples: int,
     seed: int,
     settings: Any = None,
-    batch: int = BATCH,
+    pixels: int = PIXELS,
 ) -> Reconstruction:
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
-    settings: of the method, instead of its own. batch: as many slices at once as make at most so many images, but at least one
-    slice with its K samples. Memory grows with it, results do not depend on it beyond rounding.
+    settings: of the method, instead of its own. pixels: as many slices at once as have at most so many in all their samples, at
+    the prior's resolution, but at least one slice with its K samples. Memory grows with it, results do not depend on it beyond
+    rounding.
     Raises UserError if the method needs another kind of prior, if memory does not suffice, or if a sampler fails.
     """
     chosen = METHODS[method]
@@ -98,7 +99,7 @@ def reconstruct(
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
     settings = settings or chosen.settings
     steps = getattr(settings, "steps", 1)
-    count, together = len(volume.kspace), max(1, batch // samples)
+    count, together = len(volume.kspace), max(1, pixels // (samples * matrix[0] * matrix[1]))
     images, residuals = [], []
     with progress_bar() as bar:
         task = bar.add_task(method, total=steps * count)

@@ -70,7 +70,7 @@ def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
     """Three slices at once, one at a time, the second alone: the same random numbers, and the same images to rounding."""
     prior, settings = untrained(kind), short("dds", 6)
     three = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings)
-    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings, batch=2)
+    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings, pixels=2 * 48**2)
     two = reconstruct(first_slices(undersampled, 2), "dds", prior, 2, 3, settings)
     brightest = three.samples.abs().max()
     assert (single.samples - three.samples).abs().max() < 1e-4 * brightest
@@ -83,7 +83,7 @@ def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
 
 
 def test_the_batch_is_bounded(undersampled, monkeypatch):
-    """Never more than ``batch`` images at once, but at least one slice; all slices come back, in order."""
+    """Never more than ``pixels`` at once, but at least one slice; all slices come back, in order."""
     seen = []
 
     def record(problem, prior, samples, settings, generators, callback):
@@ -92,9 +92,10 @@ def test_the_batch_is_bounded(undersampled, monkeypatch):
         return problem.adjoint.expand(samples, -1, -1, -1)
 
     monkeypatch.setitem(METHODS, "zero-filled", replace(METHODS["zero-filled"], solve=record))
+    image = undersampled.kspace.shape[-2] * undersampled.kspace.shape[-1]
     for batch, sizes in {8: [2, 2], 7: [1] * 4, 1: [1] * 4, 100: [4]}.items():
         seen.clear()
-        found = reconstruct(undersampled, "zero-filled", None, 4, seed=0, batch=batch)
+        found = reconstruct(undersampled, "zero-filled", None, 4, seed=0, pixels=batch * image)
         assert seen == sizes
         torch.testing.assert_close(found.mean, reference_image(undersampled))
 
