@@ -173,6 +173,16 @@ def tuned(solve: Callable[..., Tensor], slices: Slices) -> float:
     return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.problem, weight), slices))
 
 
+def evaluated(folder: Path, slices: Slices) -> dict[str, float]:
+    """The evaluation of a prior, kept beside it."""
+    prior, kept = load_prior(folder), folder / "evaluation.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    if found.get("weights_sha256") != prior.card.weights_sha256:
+        found = {"weights_sha256": prior.card.weights_sha256, "errors": evaluate(prior, slices)}
+        kept.write_text(json.dumps(found))
+    return found["errors"]
+
+
 @torch.no_grad()
 def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
     problem, row = slices.problem, {}
@@ -236,7 +246,7 @@ def main() -> None:
                 continue
             for folder in finished(out, name, start) if chosen.evaluate_only else job():
                 label = name if folder.parent.name == "runs" else f"{name}: {folder.name}"
-                rows.append({"R": accel, "run": label} | evaluate(load_prior(folder), test))
+                rows.append({"R": accel, "run": label} | evaluated(folder, test))
                 write(out / "results.csv", rows)
     draw_curves(out)
 
