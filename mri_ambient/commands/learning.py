@@ -57,7 +57,7 @@ def train(
             check_choice(f"--{name}", given[name], choices)
 
     from mri_ambient.console import stderr, stdout
-    from mri_ambient.training.report import read_rows, table
+    from mri_ambient.training.report import read_rows, remark, table
     from mri_ambient.training.run import run
     from mri_ambient.training.run_config import default_config, override, read_config
 
@@ -66,6 +66,8 @@ def train(
     prior = run(chosen, folder, resume, e_step_of(chosen))
     if rows := read_rows(folder):
         stdout.print(table(rows, prior.path.name))
+        if text := remark(rows):
+            stderr.print(text)
     stderr.print(f"prior ({prior.card.kind}) in {prior.path}")
 
 

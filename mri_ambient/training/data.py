@@ -64,6 +64,7 @@ class Batch:
         return replace(self, kspace=kspace, maps=maps, mask=self.mask[..., columns], acquired=self.acquired[:, columns])
 
 
+ENOUGH = 10  # subjects, to hold one out
 TENSORS = ("kspace", "maps", "mask", "acquired", "noise_std")
 Item = TypeVar("Item")
 
@@ -145,14 +146,16 @@ def volumes_in(folder: Path) -> list[Path]:
 
 
 def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
-    """(for training, held out): about ``share`` of the subjects, chosen by a hash of who they are, so that more scans
-    change nothing for those that are there. Nothing is held out if that would leave nothing to train on.
+    """(for training, held out): about ``share`` of the subjects, chosen by a hash of who they are, so that more scans change
+    nothing for those that are there. Of ENOUGH subjects or more at least one is held out (that of the least hash), unless
+    ``share`` is 0; nothing is if that would leave nothing to train on.
     """
-    training: list[Path] = []
-    held_out: list[Path] = []
-    for path in volumes_in(folder):
-        chosen = mask_seed(read_subject(path), 0, 0, "held out") % 10_000 < share * 10_000
-        (held_out if chosen else training).append(path)
+    drawn = {path: mask_seed(read_subject(path), 0, 0, "held out") % 10_000 for path in volumes_in(folder)}
+    limit = share * 10_000
+    if share and len(set(drawn.values())) >= ENOUGH:
+        limit = max(limit, min(drawn.values()) + 1)
+    training = [path for path, number in drawn.items() if number >= limit]
+    held_out = [path for path, number in drawn.items() if number < limit]
     return (training, held_out) if training else (held_out, [])
 
 

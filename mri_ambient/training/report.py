@@ -171,6 +171,18 @@ def write_rows(folder: Path, rows: Sequence[Row]) -> None:
         writer.writerows(asdict(row) for row in rows)
 
 
+def remark(rows: Sequence[Row]) -> str | None:
+    """What the ambient prior's one answer says against the laps, if it does."""
+    ambient = [row.held_out_mean for row in rows if row.kind == "masked"]
+    laps = [row.held_out_mean for row in rows if row.kind == "image"]
+    if not ambient or not laps or min(laps) <= min(ambient):
+        return None
+    return (
+        f"no lap predicts hidden lines as well as the ambient prior's one answer ({min(laps):.4f} against {min(ambient):.4f}): "
+        "for the least error take `recon --method aos`, for samples that spread the lap, and train laps longer"
+    )
+
+
 def table(rows: Sequence[Row], best: str) -> Table:
     """``best``: the stage whose prior is the run's."""
     caption = (

@@ -10,7 +10,7 @@ from mri_ambient.physics.fourier import fft2c
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, UNetDenoiser
 from mri_ambient.training.data import Batch
-from mri_ambient.training.report import DRAWS, Complete, Row, judge, read_rows, table, write_rows
+from mri_ambient.training.report import DRAWS, Complete, Row, judge, read_rows, remark, table, write_rows
 from mri_ambient.training.validation import HeldOut
 from tests.operators import random_complex
 
@@ -63,6 +63,16 @@ def test_calibrated_draws_are_found_calibrated(draws, tmp_path):
     assert row.held_out_spread == pytest.approx(1, rel=0.04)
     assert row.image_spread == pytest.approx(math.sqrt(error / of_mean), rel=0.04)
     assert row.image_mean < row.image_one
+
+
+def test_a_lap_that_loses_to_the_one_answer_is_told():
+    ambient = Row("ambient", "masked", 7, 0.2, 0.2, 0.1, None)
+    worse, better = (Row("lap1", "image", 8, 0.3, error, 0.1, 1.0) for error in (0.25, 0.15))
+    said = remark([ambient, worse])
+    assert said
+    assert "(0.2500 against 0.2000)" in said
+    assert remark([ambient, worse, better]) is None
+    assert remark([worse]) is None
 
 
 def test_rows_come_back_from_the_file_to_the_bit(tmp_path):

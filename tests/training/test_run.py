@@ -183,8 +183,14 @@ def test_held_out_subjects_are_never_trained_on(tmp_path, prepared):
     assert 2 <= len(held_out) <= 14
     assert {p.stem[:2] for p in training} & {p.stem[:2] for p in held_out} == set()
     assert split(tmp_path, 0.0)[1] == []
+    assert len(split(tmp_path, 0.0001)[1]) == 2  # one subject
+    assert set(split(tmp_path, 0.0001)[1]) <= set(held_out)
     (tmp_path / "11a.h5").unlink()
     assert set(split(tmp_path, 0.3)[1]) == set(held_out) - {tmp_path / "11a.h5"}
+    for path in tmp_path.glob("*"):
+        if path.stem[:2] > "08":  # nine are left
+            path.unlink()
+    assert split(tmp_path, 0.0001)[1] == []
 
 
 def test_the_best_checkpoint_is_kept_and_remembered_over_a_resume(prepared, tmp_path):
