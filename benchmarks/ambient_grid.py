@@ -56,6 +56,7 @@ CLASSICAL = {
     "l1-wavelet": lambda problem, weight: l1_wavelet(problem, L1WaveletSettings(weight)),
 }
 VALIDATION_SLICES = 12
+SMOOTHED = 200  # steps, in a picture
 REGULARISATIONS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
 
@@ -123,7 +124,7 @@ def train_laps(out: Path, start: str, accel: float, images: int, laps: int) -> l
     """
     folder = out / "runs" / f"laps-of-{start}"
     if not folder.exists():
-        shutil.copytree(out / "runs" / start, folder, ignore=shutil.ignore_patterns(RUN, "lap*"))
+        shutil.copytree(out / "runs" / start, folder, ignore=shutil.ignore_patterns(RUN, "lap*", "tensorboard"))
     first = RunConfig.model_validate_json((out / "runs" / start / RUN).read_text())
     stages = tuple(TrainConfig.model_validate(lap(images)) for _ in range(laps))
     config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, steps=12, batch=16)})
@@ -198,7 +199,7 @@ def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
         denoise = denoiser_for(prior, problem, "scan", SAMPLES, generators)
         samples = sampler(denoise, problem, SAMPLES, settings, generators)
         mean = samples.mean(0)
-        spread = ((samples - mean).abs().square().sum(0) / (SAMPLES - 1)).mean().sqrt()
+        spread = samples.var(0).mean().sqrt()
         row[f"{name} one"] = mean_nrmse(samples[0], slices)
         row[f"{name} mean"] = mean_nrmse(mean, slices)
         row[f"{name} spread/error"] = float(spread / (mean - slices.reference).abs().square().mean().sqrt())
@@ -261,7 +262,7 @@ def draw_curves(out: Path) -> None:
             if run_of(folder, out).endswith(f"-r{accel}"):
                 axis.plot(steps, losses / losses[len(losses) // 10], lw=1, label=str(folder.relative_to(out / "runs")))
         axis.set(title=f"R={accel}", xlabel="step", ylabel="loss over that at a tenth", yscale="log")
-        axis.legend(fontsize=6)
+        axis.legend(fontsize=6, loc="lower left")
     figure.savefig(out / "curves.png")
 
 
@@ -269,11 +270,11 @@ def run_of(folder: Path, out: Path) -> str:
     return folder.relative_to(out / "runs").parts[0]
 
 
-def smoothed_loss(folder: Path, window: int = 200) -> tuple[np.ndarray, np.ndarray]:
-    """Steps, and the mean of the ``window`` losses before each."""
+def smoothed_loss(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and the mean of the SMOOTHED losses before each."""
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload().Scalars("loss")
     steps, losses = np.array([event.step for event in events]), np.array([event.value for event in events])
-    sums = np.concatenate([[0.0], losses.cumsum()])
+    sums, window = np.concatenate([[0.0], losses.cumsum()]), min(SMOOTHED, len(losses))
     return steps[window - 1 :], (sums[window:] - sums[:-window]) / window
 
 
@@ -295,8 +296,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def write(path: Path, rows: list[dict]) -> None:
-    numbers = ("one", "mean", "spread/error")
-    keys = ["R", "run", "one step", *(f"{sampler} {number}" for sampler in ("dds", "mmps") for number in numbers)]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, keys, restval="")
         writer.writeheader()

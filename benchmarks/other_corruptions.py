@@ -6,10 +6,10 @@ On scikit-learn's digits, scaled up to 16x16 (every fourth is held out), and on 
 (patients, or blocks of neighbouring slices where the patient is unknown, are held out). The last cases fine-tune a prior of
 clean contrast-enhanced slices on 60 other slices with boxes missing. --images: seen where 90 % of the pixels are missing,
 and by `clean`; the other cases see half, fine-tuning a quarter. Resumable; every case has its seed. Writes
-SET/CASE/grid*.png (64 of 512 samples; of `ambient` with A~ fixed and redrawn, of `tweedie` full and truncated), SET.png and
-results.csv: the distance between the samples and held-out clean images, beside that of clean training images (the floor)
-and of the corrupted images themselves; before and after fine-tuning, how many samples come near to one of the 60 slices,
-beside held-out images.
+SET/CASE/grid*.png (64 of 512 samples; of `ambient` with A~ fixed and redrawn, of `tweedie` full and truncated),
+SET_samples.png (the better of each case), SET.png and results.csv: the distance between the samples and held-out clean
+images, beside that of clean training images (the floor) and of the corrupted images themselves; before and after
+fine-tuning, how near samples come to one of the 60 slices, beside held-out images.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 from torch import Generator, Tensor
 
 from mri_ambient.priors.card import load_pixel_prior
@@ -32,14 +34,13 @@ from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.image_run import ImageRunConfig, run_images
 from mri_ambient.training.image_task import draw_batch
 from mri_ambient.training.images import read_images
-from mri_ambient.training.memorisation import THRESHOLDS, audit
+from mri_ambient.training.memorisation import audit
 from mri_ambient.training.two_sample import mmd, sliced_wasserstein
 
 SAMPLES, STEPS, SEED = 512, 18, 0
 SIGMA_DATA = 0.4
 SIGMA_TN = {"digits": 0.3, "mr": 0.2}
 FEW = 60  # slices to fine-tune on
-NEAR = tuple(f"S > {threshold}" for threshold in THRESHOLDS)
 
 
 @dataclass(frozen=True)
@@ -178,11 +179,10 @@ def distances(images: Tensor, held_out: Path) -> dict[str, float]:
 
 
 def likeness(samples: Tensor, out: Path, case: Case) -> dict[str, float]:
-    """Shares of samples, and of held-out images, that are so near to an image of the small set (`mri-ambient audit`)."""
+    """How near samples, and held-out images, come to an image of the small set: the measures of `mri-ambient audit`."""
     few, others = (read_images(out / f"{name}.npz").pixels for name in (case.audited, f"{case.against}_held_out"))
-    shares = [measure for measure in audit(samples, few, others).measures if measure.name in NEAR]
-    ours = {measure.name: measure.samples for measure in shares}
-    return ours | {f"{measure.name}, held-out": measure.held_out for measure in shares}
+    found = audit(samples, few, others).measures
+    return {m.name: m.samples for m in found} | {f"{m.name}, held-out": m.held_out for m in found}
 
 
 def floor(out: Path, name: str) -> dict[str, Any]:
@@ -193,10 +193,24 @@ def floor(out: Path, name: str) -> dict[str, Any]:
     return {"case": f"{name}: clean training images"} | distances(some, out / f"{name}_held_out.npz")
 
 
+def draw_overview(out: Path, name: str, columns: int = 5) -> None:
+    """SET_samples.png: the grids of all its cases, those of `ambient` with A~ fixed, of `tweedie` truncated."""
+    grids = [path for path in sorted((out / name).glob("*/grid*.png")) if not path.stem.endswith(("redrawn", "full"))]
+    if not grids:
+        return
+    rows = -(-len(grids) // columns)
+    figure = Figure(figsize=(4 * columns, 4.2 * rows), dpi=80, layout="constrained", facecolor="black")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, path in zip(axes, grids, strict=False):
+        axis.imshow(imread(path))
+    figure.savefig(out / f"{name}_samples.png", pil_kwargs={"optimize": True})
+
+
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="") as file:
-        near = [name + of for name in NEAR for of in ("", ", held-out")]
-        writer = csv.DictWriter(file, ["case", "sliced Wasserstein", "MMD^2", *near], restval="")
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), restval="")
         writer.writeheader()
         writer.writerows({k: v if isinstance(v, str) else f"{v:.4f}" for k, v in row.items()} for row in rows)
 
@@ -216,6 +230,8 @@ def main() -> None:
     for name in chosen.only or every:
         rows += run_case(name, every[name], chosen.out, chosen.images)
         write(chosen.out / "results.csv", rows)
+    for name in sets:
+        draw_overview(chosen.out, name)
     print((chosen.out / "results.csv").read_text())
 
 

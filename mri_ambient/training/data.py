@@ -147,8 +147,8 @@ def volumes_in(folder: Path) -> list[Path]:
 
 def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
     """(for training, held out): about ``share`` of the subjects, chosen by a hash of who they are, so that more scans change
-    nothing for those that are there. Of ENOUGH subjects or more at least one is held out (that of the least hash), unless
-    ``share`` is 0; nothing is if that would leave nothing to train on.
+    nothing for those that are there. Where that chooses none of ENOUGH subjects or more, the one of the least hash is held out,
+    unless ``share`` is 0; nothing is if that would leave nothing to train on.
     """
     drawn = {path: mask_seed(read_subject(path), 0, 0, "held out") % 10_000 for path in volumes_in(folder)}
     limit = share * 10_000
