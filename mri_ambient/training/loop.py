@@ -25,6 +25,7 @@ from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.training.config import LoopConfig
+from mri_ambient.training.memory import keep_freed_memory
 from mri_ambient.training.ranks import Ranks, current_ranks
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -86,6 +87,7 @@ def train(
     works on its share of every batch, which is that of a single process. Raises UserError if the loss stops being finite.
     """
     ranks = current_ranks()
+    keep_freed_memory()
     torch.manual_seed(config.seed)
     denoiser = task.build().to(ranks.device)
     if init is not None:
