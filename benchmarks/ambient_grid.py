@@ -4,11 +4,12 @@
 
 The npz is anatomy for ``mri-ambient simulate`` (8 coils, SNR 30, seed 0); a tenth of its patients are kept for the test.
 Every stage sees the same number of images of the same scans, each behind one fixed mask, from the same seed. The controls:
-`supervised` (the same network on complete k-space), l1-edm, and the regularisation of classical methods from validation scans.
-Laps start from the ambient run named by --laps-from. Resumable: finished stages are not repeated; --only trains or evaluates
-some. Writes grid/results.csv: NRMSE (magnitude, per slice, against the simulated image without noise) of the one-step
-estimate, of one 30-step `dds` sample and of its K=8 mean, the spread over the error, and of `image` priors the same by `mmps`;
-grid/curves.png: the loss, each over its own at a tenth of the training, for losses of different rules have different scales.
+`supervised` (the same network on complete k-space), `edm` (an image prior of the complete scans, one for all R), `l1-edm`,
+and classical methods, their regularisation from validation scans. Laps start from the ambient run named by --laps-from.
+Resumable: finished stages are not repeated; --only trains or evaluates some. Writes grid/results.csv: NRMSE (magnitude, per
+slice, against the simulated image without noise) of the one-step estimate, of one 30-step `dds` sample and of its K=8 mean,
+the spread over the error, and of `image` priors the same by `mmps`; grid/curves.png: the loss, each over its own at a tenth
+of the training, for losses of different rules have different scales.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
+from mri_ambient.training.laps import EStep
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import EStepConfig, RunConfig
 from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
@@ -118,16 +120,13 @@ def lap(images: int) -> dict[str, Any]:
 
 
 def train_laps(out: Path, start: str, accel: float, images: int, laps: int) -> list[Path]:
-    """Laps on top of a finished ambient run, in a folder of their own; returns the laps' folders.
-
-    One draw of 12 steps a slice, the default of `dds`: 30 steps were not more accurate (`samplers.py`).
-    """
+    """Laps on top of a finished ambient run, in a folder of their own; returns the laps' folders. One draw a slice."""
     folder = out / "runs" / f"laps-of-{start}"
     if not folder.exists():
         shutil.copytree(out / "runs" / start, folder, ignore=shutil.ignore_patterns(RUN, "lap*", "tensorboard"))
     first = RunConfig.model_validate_json((out / "runs" / start / RUN).read_text())
     stages = tuple(TrainConfig.model_validate(lap(images)) for _ in range(laps))
-    config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, steps=12, batch=16)})
+    config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, steps=30, batch=16)})
     run(config, folder, True, e_step_of(config))
     return [folder / f"lap{number}" for number in range(1, laps + 1)]
 
@@ -137,6 +136,25 @@ def l1_edm(out: Path, accel: float, images: int, regularisation: float) -> RunCo
     return RunConfig.model_validate(
         {"data": prepared(out, accel).resolve(), "l1_wavelet": start, "laps": (lap(images),), "hold_out": 0.0}
     )
+
+
+def edm(out: Path, images: int) -> RunConfig:
+    """A lap on the images of complete scans, which `coil_combined` makes: what laps could be at best."""
+    return RunConfig.model_validate(
+        {
+            "data": (out / "train_complete").resolve(),
+            "l1_wavelet": {"accel": (1.0,)},
+            "laps": (lap(images),),
+            "hold_out": 0.0,
+        }
+    )
+
+
+def coil_combined(
+    prior: Prior | None, kspace: Tensor, maps: Tensor, mask: Tensor, noise_std: Tensor, generators: Any
+) -> Tensor:
+    """In place of an E-step: nothing is missing."""
+    return Sense(maps, mask).adjoint(kspace)[None]
 
 
 @dataclass(frozen=True)
@@ -174,9 +192,9 @@ def tuned(solve: Callable[..., Tensor], slices: Slices) -> float:
     return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.problem, weight), slices))
 
 
-def evaluated(folder: Path, slices: Slices) -> dict[str, float]:
+def evaluated(folder: Path, slices: Slices, accel: float) -> dict[str, float]:
     """The evaluation of a prior, kept beside it."""
-    prior, kept = load_prior(folder), folder / "evaluation.json"
+    prior, kept = load_prior(folder), folder / f"evaluation_r{accel:g}.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get("weights_sha256") != prior.card.weights_sha256:
         found = {"weights_sha256": prior.card.weights_sha256, "errors": evaluate(prior, slices)}
@@ -238,8 +256,9 @@ def main() -> None:
             name = f"{loss}-{denoiser}-r{accel:g}"
             config = ambient(out, loss, denoiser, accel, chosen.images)
             jobs[name] = partial(train_run, config, out / "runs" / name)
-        edm = l1_edm(out, accel, chosen.images, weights["l1-wavelet"])
-        jobs[f"l1-edm-r{accel:g}"] = partial(train_run, edm, out / "runs" / f"l1-edm-r{accel:g}")
+        jobs["edm"] = partial(train_run, edm(out, chosen.images), out / "runs" / "edm", coil_combined)
+        wavelets = l1_edm(out, accel, chosen.images, weights["l1-wavelet"])
+        jobs[f"l1-edm-r{accel:g}"] = partial(train_run, wavelets, out / "runs" / f"l1-edm-r{accel:g}")
         start = f"{chosen.laps_from}-r{accel:g}"
         jobs[f"laps-r{accel:g}"] = partial(train_laps, out, start, accel, chosen.images, chosen.laps)
         for name, job in jobs.items():
@@ -247,7 +266,7 @@ def main() -> None:
                 continue
             for folder in finished(out, name, start) if chosen.evaluate_only else job():
                 label = name if folder.parent.name == "runs" else f"{name}: {folder.name}"
-                rows.append({"R": accel, "run": label} | evaluated(folder, test))
+                rows.append({"R": accel, "run": label} | evaluated(folder, test, accel))
                 write(out / "results.csv", rows)
     draw_curves(out)
 
@@ -255,7 +274,7 @@ def main() -> None:
 def draw_curves(out: Path) -> None:
     """A panel for each R, a line for each stage that tensorboard has."""
     curves = {folder.parent: smoothed_loss(folder) for folder in sorted((out / "runs").rglob("tensorboard"))}
-    accels = sorted({run_of(folder, out).rsplit("-r", 1)[1] for folder in curves})
+    accels = sorted({run_of(folder, out).rsplit("-r", 1)[1] for folder in curves if "-r" in run_of(folder, out)})
     figure = Figure(figsize=(5.5 * len(accels), 4.2), dpi=130, layout="constrained")
     for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
         for folder, (steps, losses) in curves.items():
@@ -278,15 +297,15 @@ def smoothed_loss(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return steps[window - 1 :], (sums[window:] - sums[:-window]) / window
 
 
-def train_run(config: RunConfig, folder: Path) -> list[Path]:
-    run(config, folder, True, e_step_of(config))
+def train_run(config: RunConfig, folder: Path, e_step: EStep | None = None) -> list[Path]:
+    run(config, folder, True, e_step or e_step_of(config))
     return [folder / "lap1" if config.ambient is None else folder]
 
 
 def finished(out: Path, name: str, start: str) -> list[Path]:
     """The priors of a job that are there, all of their images seen."""
     folder = out / "runs" / (f"laps-of-{start}" if name.startswith("laps") else name)
-    found = sorted(folder.glob("lap*")) if name.startswith(("laps", "l1-edm")) else [folder]
+    found = sorted(folder.glob("lap*")) if name.startswith(("laps", "l1-edm", "edm")) else [folder]
     return [path for path in found if (path / CARD).exists() and is_finished(path)]
 
 
