@@ -3,11 +3,11 @@
     python benchmarks/train.py [--matrices 64 128 256 --steps 5 --files 4 64]
 
 Simulated scans (8 coils, seed 0), R=4, `weighted`, the default networks, batches of 16. `ours` is the loop's step. `plain`
-is the same network and loss in contiguous float32, its A^H A composed of A and A^H and left to autograd. They take turns, on
-all cores; the medians are compared. "physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients,
-maps, loss. "reading" is how long a batch takes to read and draw (in the loop a thread does that beside the step). A strip is
-32 rows of a slice, what the loop is given by default. Last, the memory of a training on a 320x320, 8-coil set against the
-number of files.
+is the same network and loss in contiguous float32, its A^H A composed of A and A^H and left to autograd, in a process that
+leaves its memory to the C library. Each has a process of its own; they take turns, on all cores; the medians are compared.
+"physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients, maps, loss. "reading" is how long a
+batch takes to read and draw (in the loop a thread does that beside the step). A strip is 32 rows of a slice, what the loop is
+given by default. Last, the memory of a training on a 320x320, 8-coil set against the number of files.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
@@ -36,6 +38,7 @@ from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices
 from mri_ambient.training.kspace_task import DrawnSlices, KspaceTask
 from mri_ambient.training.loop import backward, train
+from mri_ambient.training.memory import keep_freed_memory
 
 BATCH, SLICES = 16, 8
 
@@ -79,38 +82,58 @@ def without_unets(denoiser: Denoiser) -> Denoiser:
     return denoiser
 
 
-def stepper(task: KspaceTask, denoiser: Denoiser, drawn: DrawnSlices) -> Callable[[], float]:
-    """One step, timed: gradient and Adam's update."""
+def stepper(task: KspaceTask, denoiser: Denoiser, drawn: DrawnSlices) -> Callable[[], None]:
+    """One step: gradient and Adam's update."""
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=1e-6)
 
-    def step() -> float:
-        start = time.perf_counter()
+    def step() -> None:
         optimiser.zero_grad(set_to_none=True)
         backward(task, denoiser, drawn, 1, "the benchmark")
         optimiser.step()
-        return time.perf_counter() - start
 
     return step
 
 
-def compare(folder: Path, matrix: int, denoiser: str, strip: int, steps: int) -> None:
+def seconds_of(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+VARIANTS = ("ours", "plain", "physics", "reading")
+
+
+def answer_with_seconds(variant: str, folder: Path, denoiser: str, strip: int, turns: Connection) -> None:
+    """The process of one variant: at each turn a step number comes, and the seconds that it took go back."""
     task = KspaceTask(MeasuredSlices(folder, (4.0,), "random"), config(denoiser, strip))
-    drawn = task.draw(0)
-    contiguous = task.build().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-    ours, plain = stepper(task, task.build(), drawn), stepper(task, contiguous, drawn)
-    physics = stepper(task, without_unets(task.build()), drawn)
-    times: dict[str, list[float]] = {"ours": [], "plain": [], "physics": [], "reading": []}
-    for number in range(steps + 1):  # the first is a warm-up
-        row = {"ours": ours(), "physics": physics()}
-        with plain_normal():
-            row["plain"] = plain()
-        start = time.perf_counter()
-        task.draw(number)
-        row["reading"] = time.perf_counter() - start
-        if number:
-            for key, value in row.items():
-                times[key].append(value)
-    middle = {key: statistics.median(values) for key, values in times.items()}
+    network = task.build()
+    if variant == "plain":
+        network = network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    else:
+        keep_freed_memory()
+    step = stepper(task, without_unets(network) if variant == "physics" else network, task.draw(0))
+    with plain_normal() if variant == "plain" else nullcontext():
+        while (number := turns.recv()) is not None:
+            turns.send(seconds_of(partial(task.draw, number) if variant == "reading" else step))
+
+
+def compare(folder: Path, matrix: int, denoiser: str, strip: int, steps: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    turns = {}
+    for variant in VARIANTS:
+        turns[variant], theirs = context.Pipe()
+        arguments = (variant, folder, denoiser, strip, theirs)
+        context.Process(target=answer_with_seconds, args=arguments, daemon=True).start()
+    for number in range(steps + 2):  # the first two are a warm-up
+        for variant, turn in turns.items():
+            turn.send(number)
+            seconds = turn.recv()
+            if number > 1:
+                times[variant].append(seconds)
+    for turn in turns.values():
+        turn.send(None)
+    middle = {variant: statistics.median(values) for variant, values in times.items()}
     shape = f"{strip or matrix}x{matrix}"
     print(
         f"{denoiser:9} {shape:>8} {BATCH / middle['ours']:7.1f} {BATCH / middle['plain']:7.1f} "
