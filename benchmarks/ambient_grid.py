@@ -214,7 +214,7 @@ def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
         ways["mmps"] = mmps, MmpsSettings()
     for name, (sampler, settings) in ways.items():
         generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
-        denoise = denoiser_for(prior, problem, "scan", SAMPLES, generators)
+        denoise = denoiser_for(prior, problem, settings.masks, SAMPLES, generators, settings.precise)
         samples = sampler(denoise, problem, SAMPLES, settings, generators)
         mean = samples.mean(0)
         spread = samples.var(0).mean().sqrt()

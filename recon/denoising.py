@@ -19,13 +19,19 @@ Masks = Literal["scan", "once", "redrawn"]
 
 
 def denoiser_for(
-    prior: Prior, problem: Problem, masks: Masks, samples: int, generators: Sequence[Generator]
+    prior: Prior,
+    problem: Problem,
+    masks: Masks,
+    samples: int,
+    generators: Sequence[Generator],
+    precise: bool = False,
 ) -> Denoise:
     """An `image` prior sees the whole noisy image; a `masked` one sees it through the scan's coils and ``masks``:
 
     `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
     it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
-    generators: one a slice. Raises UserError if M~ would have fewer lines than the ACS.
+    generators: one a slice. precise: in single precision, also where bfloat16 is faster. Raises UserError if M~ would have fewer
+    lines than the ACS.
     """
 
     def draw() -> Bool[Tensor, "n 1 x"]:
@@ -44,7 +50,8 @@ def denoiser_for(
                 sense = sense.seeing(draw() if fixed is None else fixed)
             mask = sense.mask
         levels = sigma.flatten().repeat(len(images))
-        return prior.denoiser(sense(flat), sense.maps, mask, levels).unflatten(0, images.shape[:2])
+        with prior.denoiser.precisely(precise):
+            return prior.denoiser(sense(flat), sense.maps, mask, levels).unflatten(0, images.shape[:2])
 
     return denoise
 

@@ -75,7 +75,7 @@ def solve_by_sampling(
 ) -> Images:
     """K samples by a function of :mod:`recon.samplers`."""
     assert prior is not None
-    denoise = denoiser_for(prior, problem, settings.masks, samples, generators)
+    denoise = denoiser_for(prior, problem, settings.masks, samples, generators, settings.precise)
     return sampler(denoise, problem, samples, settings, generators, callback)
 
 

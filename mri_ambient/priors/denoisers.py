@@ -5,6 +5,8 @@ for the operator A of ``maps`` and ``mask``. Complex numbers become two real cha
 transforms and the conjugate gradients stay in float32, the U-Nets may run in bfloat16 (``autocast``).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -59,6 +61,16 @@ class Denoiser(nn.Module):
     ) -> Complex[Tensor, "batch y x"]:
         """E[x | y, M] of measured k-space: its own noise is the only noise, so sigma is its level."""
         return self(kspace, maps, mask, noise_std.clamp_min(SMALLEST_SIGMA))
+
+    @contextmanager
+    def precisely(self, wanted: bool = True) -> Iterator[None]:
+        """Calls in here run in single precision, if ``wanted``."""
+        before = self.half_precision
+        self.half_precision = before and not wanted
+        try:
+            yield
+        finally:
+            self.half_precision = before
 
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         raise NotImplementedError

@@ -36,6 +36,11 @@ class Annealing:
     stop_at_noise: bool = False
     masks: Masks = "scan"
 
+    @property
+    def precise(self) -> bool:
+        """Whether the network has to be called in single precision."""
+        return False
+
 
 def noise_levels(settings: Annealing, problem: Problem) -> Float[Tensor, "level slice 1 1"]:
     """steps + 1 levels for each slice, the last 0."""

@@ -71,3 +71,18 @@ def test_preconditioning_keeps_unit_variance():
     torch.testing.assert_close(scale**2 * (sigma**2 + 0.3**2), torch.ones(3))
     # the network's target (x - skip (x + n)) / out has unit variance
     torch.testing.assert_close((0.3**2 * (1 - skip) ** 2 + skip**2 * sigma**2) / out**2, torch.ones(3))
+
+
+def test_single_precision_when_it_is_asked_for():
+    denoiser = build_denoiser(small("unet"))
+    nn.init.normal_(denoiser.unet.leave.weight, generator=torch.Generator().manual_seed(1))
+    denoiser.half_precision = False
+    exact = denoiser(*inputs((16, 16)))
+    denoiser.half_precision = True
+    rough = denoiser(*inputs((16, 16)))
+    with denoiser.precisely():
+        assert torch.equal(denoiser(*inputs((16, 16))), exact)
+    with denoiser.precisely(False):
+        assert torch.equal(denoiser(*inputs((16, 16))), rough)
+    assert denoiser.half_precision
+    assert not torch.equal(rough, exact)

@@ -12,13 +12,15 @@ from torch import Generator
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
+from mri_ambient.priors.find import BUNDLED, find_prior
+from recon.denoising import denoiser_for
 from recon.problem import Problem
 from recon.samplers.aald import AaldSettings, aald
 from recon.samplers.adps import AdpsSettings, adps
 from recon.samplers.annealing import Annealing, noise_levels, renoise
 from recon.samplers.daps import DapsSettings, daps
 from recon.samplers.dds import DdsSettings, dds
-from recon.samplers.mmps import MmpsSettings, correction, mmps
+from recon.samplers.mmps import MmpsSettings, by_differences, by_gradients, correction, mmps
 from tests.recon.gaussian import SPREAD, Quality, gaussian_case, generators, quality
 
 SAMPLES = 250
@@ -46,8 +48,14 @@ def is_exact(found: Quality) -> bool:
 
 @pytest.mark.parametrize(
     ("sampler", "settings", "correlated"),
-    [(dds, EXACT_DDS, False), (daps, EXACT_DAPS, False), (mmps, EXACT_MMPS, False), (mmps, EXACT_MMPS, True)],
-    ids=["dds", "daps", "mmps", "mmps-correlated"],
+    [
+        (dds, EXACT_DDS, False),
+        (daps, EXACT_DAPS, False),
+        (mmps, EXACT_MMPS, False),
+        (mmps, EXACT_MMPS, True),
+        (mmps, replace(EXACT_MMPS, jacobian="gradients"), True),
+    ],
+    ids=["dds", "daps", "mmps", "mmps-correlated", "mmps-gradients"],
 )
 def test_exact_where_the_theory_says_so(sampler, settings, correlated):
     """dds and daps assume a white posterior, mmps a Gaussian one."""
@@ -83,6 +91,44 @@ def test_a_sample_ends_where_the_jacobian_is_no_covariance():
     torch.testing.assert_close(found[:, 0], exact[0].expand(3, -1, -1), rtol=1e-4, atol=1e-5)
     assert exact[1].abs().max() > 1000
     assert found[:, 1].abs().max() < 50
+
+
+def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser():
+    """Of the bundled prior: differences are J u to a twentieth, gradients J^T u, and the two are alike as far as J is symmetric;
+    neither keeps a graph."""
+    prior = find_prior(("image",), BUNDLED)
+    generator = Generator().manual_seed(0)
+    kspace = torch.randn(1, 1, 64, 64, dtype=torch.complex64, generator=generator)
+    sense = Sense(torch.ones_like(kspace), torch.ones(1, 1, 64, dtype=torch.bool))
+    problem = Problem(kspace, sense, torch.ones(1), acs=8)
+    sigma = torch.full((1, 1, 1), 0.1)
+    disc = ((torch.arange(64) - 32).square()[:, None] + (torch.arange(64) - 32).square() < 400).to(torch.complex64)
+    noise = torch.randn(2, 1, 64, 64, dtype=torch.complex64, generator=generator)
+    denoise = denoiser_for(prior, problem, "scan", 1, [generator])
+    images = 0.6 * disc[None, None] + 2**0.5 * sigma * noise[:1]
+    direction = noise[1:]
+    with torch.no_grad():
+        _, push = by_differences(denoise, images, sigma)
+        near = push(direction)
+    denoised, pull = by_gradients(denoise, images, sigma)
+    transposed = pull(direction)
+    assert not near.requires_grad
+    assert not denoised.requires_grad
+
+    state, weights = images.clone().requires_grad_(), torch.zeros_like(direction, requires_grad=True)
+    (pulled,) = torch.autograd.grad(denoise(state, sigma), state, weights, create_graph=True)
+    (exact,) = torch.autograd.grad(pulled, weights, direction)
+    assert (near - exact).norm() < 0.05 * exact.norm()
+    assert (transposed - exact).norm() < 0.5 * exact.norm()
+    assert (direction - exact).norm() > 0.8 * exact.norm()
+
+
+def test_differences_need_masks_that_stay():
+    case = gaussian_case(True)
+    settings = replace(EVERY[mmps], masks="redrawn")
+    with pytest.raises(UserError, match=r"^mmps: masks `redrawn` change between calls; take jacobian `gradients`, or"):
+        mmps(case.denoise, case.problem, 1, settings, generators())
+    assert mmps(case.denoise, case.problem, 1, replace(settings, jacobian="gradients"), generators()).isfinite().all()
 
 
 def test_the_second_order_needs_fewer_steps():
