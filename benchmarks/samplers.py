@@ -54,8 +54,9 @@ ROWS: list[tuple[str, Any]] = [
     ("dds", replace(NEW, prior_spread=0.2)),
     *(("daps", replace(DapsSettings(), steps=steps)) for steps in (12, 20, 50)),
     ("daps", replace(DapsSettings(), inner_spread=0.4)),
-    *(("mmps", replace(MmpsSettings(), steps=steps)) for steps in (8, 12, 20)),
-    ("mmps", replace(MmpsSettings(), iterations=1)),
+    *(("mmps", replace(MmpsSettings(), steps=steps)) for steps in (5, 7, 12)),
+    ("mmps", replace(MmpsSettings(), steps=12, iterations=1)),
+    ("mmps", replace(MmpsSettings(), steps=12, jacobian="gradients")),
     ("aald", AaldSettings()),
     ("adps", AdpsSettings()),
 ]
@@ -121,7 +122,9 @@ def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior
         errors.append([one, nrmse(truth, found.mean.abs().numpy()), spread_over_error(found, reference)])
     hook.remove()
     one, mean, ratio = np.mean(errors, 0)
-    backward = {"adps": 1, "mmps": getattr(options, "iterations", 0)}.get(method, 0) * options.steps
+    backward = options.steps if isinstance(options, AdpsSettings) else 0
+    if isinstance(options, MmpsSettings) and options.jacobian == "gradients":
+        backward = options.iterations * options.steps
     numbers = {"one sample": f"{one:.4f}", "mean": f"{mean:.4f}", "std/error": f"{ratio:.2f}"}
     return numbers | {"forward": str(len(forward)), "backward": str(backward), "s/slice": f"{seconds:.1f}"}
 
