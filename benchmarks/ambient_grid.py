@@ -126,7 +126,7 @@ def train_laps(out: Path, start: str, accel: float, images: int, laps: int) -> l
         shutil.copytree(out / "runs" / start, folder, ignore=shutil.ignore_patterns(RUN, "lap*", "tensorboard"))
     first = RunConfig.model_validate_json((out / "runs" / start / RUN).read_text())
     stages = tuple(TrainConfig.model_validate(lap(images)) for _ in range(laps))
-    config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, steps=30, batch=16)})
+    config = first.model_copy(update={"laps": stages, "e_step": EStepConfig(draws=1, batch=16)})
     run(config, folder, True, e_step_of(config))
     return [folder / f"lap{number}" for number in range(1, laps + 1)]
 

@@ -30,8 +30,8 @@ def denoiser_for(
 
     `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
     it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
-    generators: one a slice. precise: in single precision, also where bfloat16 is faster. Raises UserError if M~ would have fewer
-    lines than the ACS.
+    generators: one a slice. precise: in single precision, also where bfloat16 is faster. Raises UserError if M~ would have
+    fewer lines than the ACS.
     """
 
     def draw() -> Bool[Tensor, "n 1 x"]:

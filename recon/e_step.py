@@ -11,7 +11,7 @@ from mri_ambient.priors.card import Prior
 from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.problem import Problem
-from recon.samplers.dds import DdsSettings, dds
+from recon.samplers.mmps import MmpsSettings, mmps
 
 
 @torch.no_grad()
@@ -23,14 +23,14 @@ def e_step(
     noise_std: Float[Tensor, " slice"],
     generators: Sequence[Sequence[Generator]],
     *,
-    sampler: DdsSettings,
+    sampler: MmpsSettings,
     regularisation: float = 3e-3,
     iterations: int = 100,
 ) -> Complex[Tensor, "draw slice y x"]:
     """Each slice from its own measured lines, 0 where no coil sees. ``generators[draw][slice]``, used by samplers alone.
 
     Without a prior: the L1-wavelet image. Of a `masked` prior: its one answer E[x | y, M]. Of an `image` prior: posterior
-    samples by `dds`, which knows the noise level. The first two are one draw, however many generators there are.
+    samples by `mmps`, which knows the noise level. The first two are one draw, however many generators there are.
     """
     if prior is not None and prior.card.kind == "masked":
         return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
@@ -38,7 +38,7 @@ def e_step(
     if prior is None:
         return l1_wavelet(problem, L1WaveletSettings(regularisation, iterations))[None]
     draws = [
-        dds(denoiser_for(prior, problem, sampler.masks, 1, streams), problem, 1, sampler, streams)
+        mmps(denoiser_for(prior, problem, sampler.masks, 1, streams, sampler.precise), problem, 1, sampler, streams)
         for streams in generators
     ]
     return torch.where(problem.sense.support, torch.cat(draws), 0)

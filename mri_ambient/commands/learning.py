@@ -218,9 +218,9 @@ def audit(
 def e_step_of(config: "RunConfig") -> "EStep":
     """How a run reconstructs its training scans: reconstruction, with the run's settings."""
     from recon.e_step import e_step
-    from recon.samplers.dds import DdsSettings
+    from recon.samplers.mmps import MmpsSettings
 
-    sampler = DdsSettings(steps=config.e_step.steps, sigma_max=config.e_step.sigma_max)
+    sampler = MmpsSettings(steps=config.e_step.steps, sigma_max=config.e_step.sigma_max)
     start = config.l1_wavelet
     if start is None:
         return partial(e_step, sampler=sampler)

@@ -30,7 +30,7 @@ class L1Wavelet(BaseModel):
 
 
 class EStepConfig(BaseModel):
-    """How a lap draws from the posterior under the last lap's prior: by `dds` of ``steps`` noise levels from ``sigma_max``
+    """How a lap draws from the posterior under the last lap's prior: by `mmps` of ``steps`` noise levels from ``sigma_max``
     down, ``draws`` images of each scan. batch: how many slices are reconstructed at once.
 
     The first lap has one image of each scan, by one call of the ambient denoiser or by L1-wavelet.
@@ -39,8 +39,8 @@ class EStepConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     draws: int = Field(default=2, ge=1)
-    steps: int = Field(default=30, ge=2)
-    sigma_max: float = Field(default=2.0, gt=0)
+    steps: int = Field(default=7, ge=2)
+    sigma_max: float = Field(default=1.0, gt=0)
     batch: int = Field(default=8, ge=1)
 
 

@@ -61,7 +61,9 @@ def mmps(
     differences between calls of a denoiser that draws new masks at each.
     """
     if settings.masks == "redrawn" and settings.jacobian == "differences":
-        raise UserError("mmps: masks `redrawn` change between calls; take jacobian `gradients`, or masks `scan` or `once`")
+        raise UserError(
+            "mmps: masks `redrawn` change between calls; take jacobian `gradients`, or masks `scan` or `once`"
+        )
     linearised = LINEARISED[settings.jacobian]
 
     def matched(images: Images, sigma: Sigma) -> Images:

@@ -8,9 +8,9 @@ from mri_ambient.store import PreparedVolume
 from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.e_step import e_step
 from recon.problem import problem_of
-from recon.samplers.dds import DdsSettings
+from recon.samplers.mmps import MmpsSettings
 
-SETTINGS = DdsSettings(steps=4)
+SETTINGS = MmpsSettings(steps=4)
 
 
 class White(Denoiser):

@@ -94,7 +94,7 @@ def test_a_sample_ends_where_the_jacobian_is_no_covariance():
 
 
 def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser():
-    """Of the bundled prior: differences are J u to a twentieth, gradients J^T u, and the two are alike as far as J is symmetric;
+    """Of the bundled prior: differences are J u to a twentieth, gradients J^T u, alike as far as J is symmetric;
     neither keeps a graph."""
     prior = find_prior(("image",), BUNDLED)
     generator = Generator().manual_seed(0)
