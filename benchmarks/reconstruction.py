@@ -39,7 +39,7 @@ from recon.problem import Problem, problem_of
 from recon.reconstruct import reconstruct, reference_image
 from recon.samplers.adps import AdpsSettings, adps
 
-DEFAULT, SAMPLES, SEED, ACCEL = "dds", 8, 0, 4.0
+DEFAULT, SAMPLES, SEED, ACCEL = "mmps", 8, 0, 4.0
 ROWS, COLUMNS = 384, 320  # of the published configuration
 TIMED_STEPS = 3
 
