@@ -198,6 +198,7 @@ def draw_overview(out: Path, name: str, columns: int = 5) -> None:
     grids = [path for path in sorted((out / name).glob("*/grid*.png")) if not path.stem.endswith(("redrawn", "full"))]
     if not grids:
         return
+    columns = min(columns, len(grids))
     rows = -(-len(grids) // columns)
     figure = Figure(figsize=(4 * columns, 4.2 * rows), dpi=80, layout="constrained", facecolor="black")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
