@@ -19,8 +19,6 @@ ROUNDING = 1e-3  # of a curvature, in single precision
 TINY = torch.finfo(torch.float32).tiny
 
 Coils = Complex[Tensor, "k slice coil y x"]
-
-
 PullBack = Callable[[Images], Images]
 """A product with J^T."""
 
