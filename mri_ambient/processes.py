@@ -67,7 +67,7 @@ def _run_in_processes(function: Callable[..., Any], jobs: Sequence[Job], workers
 
 def _run_pool(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> list[Job]:
     """Returns the jobs that a dying worker left undone, in order."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, torch.get_num_threads() // workers)  # which OMP_NUM_THREADS and the process's own cores bound
     lost: list[int] = []
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (threads,)) as pool:
         futures = {pool.submit(function, *job): index for index, job in enumerate(jobs)}
