@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
+from mri_ambient.priors.denoisers import Architecture, Denoiser
 from recon.denoising import denoiser_for
 from recon.problem import problem_of
 from tests.recon.test_reconstruct import untrained
@@ -17,11 +18,12 @@ def spying(accel: float):
     seen = []
     prior = untrained("masked")
 
-    def denoiser(kspace, maps, mask, sigma):
-        seen.append(mask)
-        return (maps.conj() * kspace).sum(1)
+    class Spy(Denoiser):
+        def estimate(self, sense, kspace, sigma):
+            seen.append(sense.mask)
+            return sense.adjoint(kspace)
 
-    prior.denoiser, prior.path = denoiser, Path("prior")
+    prior.denoiser, prior.path = Spy(Architecture()), Path("prior")
     prior.card.training.update(accel=[2.0, accel], mask="random")
     return prior, seen
 
@@ -80,3 +82,14 @@ def test_each_slice_has_its_own_noise_level(undersampled, kind):
         same = denoise(images, torch.full((2, 1, 1), sigma))
         torch.testing.assert_close(both[:, index], same[:, index], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(both[:, 1 - index], same[:, 1 - index], rtol=1e-2)
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_in_single_precision_where_it_is_asked_for(undersampled, precise):
+    prior, _ = spying(3)
+    problem = problem_of(undersampled)
+    prior.denoiser.half_precision, found = True, []
+    prior.denoiser.register_forward_hook(lambda denoiser, *_: found.append(denoiser.half_precision))
+    denoise = denoiser_for(prior, problem, "scan", 1, generators(0, 4), precise)
+    denoise(torch.zeros(1, *problem.kspace[:, 0].shape, dtype=torch.complex64), torch.ones(len(problem.kspace), 1, 1))
+    assert found == [not precise]
