@@ -44,7 +44,8 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/LOSS-DENOISER-rR).")] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", help="Start the stage of its kind from this prior's weights.")
+        Path | None,
+        typer.Option("--init", help="Start the stages of its kinds from this prior's, or this run's, weights."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
 ) -> None:

@@ -213,6 +213,14 @@ def test_each_stage_starts_from_the_prior_of_its_kind(finished, prepared, tmp_pa
     assert "at R=3 by the image prior" in later.data
 
 
+def test_a_run_with_priors_of_both_kinds_starts_both_stages(finished, prepared):
+    ambient, lap = warm_starts(config(prepared, init=finished))
+    assert ambient
+    assert lap
+    assert (ambient.path, lap.path) == (finished, find_prior(("image",), finished).path)
+    assert warm_starts(config(prepared, init=finished, laps=()))[1] is None
+
+
 def test_later_laps_go_on_from_the_last(finished, prepared, tmp_path):
     still = LAP | {"images": 2, "learning_rate": 1e-12, "seed": 5}
     start(config(prepared, hold_out=0, laps=(LAP, still)), tmp_path / "run")
