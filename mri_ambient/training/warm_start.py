@@ -10,7 +10,6 @@ from mri_ambient.priors.find import find_prior
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.run_config import RunConfig
 
-
 STAGES = {"masked": "ambient stage", "image": "first lap"}  # what a prior of which kind can start
 
 
