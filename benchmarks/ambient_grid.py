@@ -3,9 +3,10 @@
     python benchmarks/ambient_grid.py mr_slices_256.npz --out grid [--images 80000 --matrix 64 --accels 4 8 --only NAME ...]
 
 The npz is anatomy for ``mri-ambient simulate`` (8 coils, SNR 30, seed 0); a tenth of its patients are kept for the test.
-Every stage sees the same number of images of the same scans, each behind one fixed mask, from the same seed. The controls:
-`supervised` (the same network on complete k-space), `edm` (an image prior of the complete scans, one for all R), `l1-edm`,
-and classical methods, their regularisation from validation scans. Laps start from the ambient run named by --laps-from.
+Every stage sees the same number of images of the same scans, each behind one fixed mask, from the same seed; whole slices, for
+at 64 pixels strips would be short (at 128: --strip 32). The controls: `supervised` (the same network on complete k-space),
+`ssdu` (self-supervised without a prior, as in ssdu.yaml: one step alone), `edm` (an image prior of the complete scans, one for
+all R), `l1-edm`, and classical methods, their regularisation from validation scans. Laps start from the run of --laps-from.
 Resumable: finished stages are not repeated; --only trains or evaluates some. Writes grid/results.csv: NRMSE (magnitude, per
 slice, against the simulated image without noise) of the one-step estimate, of one 30-step `dds` sample and of its K=8 mean,
 the spread over the error, and of `image` priors the same by `mmps`; grid/curves.png: the loss, each over its own at a tenth
@@ -52,7 +53,8 @@ from recon.samplers.mmps import MmpsSettings, mmps
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
-GRID.append(("supervised", "unrolled"))
+GRID += [("supervised", "unrolled"), ("ssdu", "unrolled")]
+SSDU = {"loss": "noise-aware", "log_sigma": (-9.2, 0.0), "removal": (0.4, 0.4)}  # ssdu.yaml says why
 CLASSICAL = {
     "cg-sense": lambda problem, weight: cg_sense(problem, CgSettings(weight)),
     "l1-wavelet": lambda problem, weight: l1_wavelet(problem, L1WaveletSettings(weight)),
@@ -99,13 +101,14 @@ def prepared(out: Path, accel: float) -> Path:
     return out / f"prepared_r{accel:g}"
 
 
-def ambient(out: Path, loss: str, denoiser: str, accel: float, images: int) -> RunConfig:
-    """Whole slices, for at 64 pixels strips would be short, and all scans; the rest is the default of `mri-ambient train`."""
+def ambient(out: Path, loss: str, denoiser: str, accel: float, images: int, strip: int) -> RunConfig:
+    """All scans, nobody held out; what is not said here is the default of `mri-ambient train`."""
     stage = common(images) | {
+        "strip": strip,
         "accel": (accel,),
-        "loss": loss,
         "architecture": {"denoiser": denoiser, "widths": WIDTHS[denoiser]},
     }
+    stage |= SSDU if loss == "ssdu" else {"loss": loss}
     data = (out / "train_complete" if loss == "supervised" else prepared(out, accel)).resolve()
     return RunConfig.model_validate({"data": data, "ambient": stage, "hold_out": 0.0})
 
@@ -192,24 +195,26 @@ def tuned(solve: Callable[..., Tensor], slices: Slices) -> float:
     return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.problem, weight), slices))
 
 
-def evaluated(folder: Path, slices: Slices, accel: float) -> dict[str, float]:
-    """The evaluation of a prior, kept beside it."""
+def evaluated(folder: Path, slices: Slices, accel: float, sampled: bool) -> dict[str, float]:
+    """The evaluation of a prior, kept beside it; ``sampled``: also of its samples."""
     prior, kept = load_prior(folder), folder / f"evaluation_r{accel:g}.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get("weights_sha256") != prior.card.weights_sha256:
-        found = {"weights_sha256": prior.card.weights_sha256, "errors": evaluate(prior, slices)}
+        found = {"weights_sha256": prior.card.weights_sha256, "errors": evaluate(prior, slices, sampled)}
         kept.write_text(json.dumps(found))
     return found["errors"]
 
 
 @torch.no_grad()
-def evaluate(prior: Prior, slices: Slices) -> dict[str, float]:
+def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
     problem, row = slices.problem, {}
     sense = problem.sense
     if prior.card.kind == "masked":
         one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
         row["one step"] = mean_nrmse(one, slices)
-    ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {"dds": (dds, DdsSettings(steps=30))}
+    ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {}
+    if sampled:
+        ways["dds"] = dds, DdsSettings(steps=30)
     if prior.card.kind == "image":
         ways["mmps"] = mmps, MmpsSettings()
     for name, (sampler, settings) in ways.items():
@@ -231,6 +236,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=80_000)
     parser.add_argument("--matrix", type=int, default=64)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--strip", type=int, default=0, help="rows seen at once in the ambient runs' first 90 %%")
     parser.add_argument("--accels", type=float, nargs="+", default=[4.0, 8.0])
     parser.add_argument("--only", nargs="*", help="names such as weighted-unrolled-r4, laps-r4 or l1-edm-r4")
     parser.add_argument("--laps", type=int, default=3)
@@ -254,7 +260,7 @@ def main() -> None:
         jobs: dict[str, Callable[[], list[Path]]] = {}
         for loss, denoiser in GRID:
             name = f"{loss}-{denoiser}-r{accel:g}"
-            config = ambient(out, loss, denoiser, accel, chosen.images)
+            config = ambient(out, loss, denoiser, accel, chosen.images, chosen.strip)
             jobs[name] = partial(train_run, config, out / "runs" / name)
         jobs["edm"] = partial(train_run, edm(out, chosen.images), out / "runs" / "edm", coil_combined)
         wavelets = l1_edm(out, accel, chosen.images, weights["l1-wavelet"])
@@ -266,7 +272,7 @@ def main() -> None:
                 continue
             for folder in finished(out, name, start) if chosen.evaluate_only else job():
                 label = name if folder.parent.name == "runs" else f"{name}: {folder.name}"
-                rows.append({"R": accel, "run": label} | evaluated(folder, test, accel))
+                rows.append({"R": accel, "run": label} | evaluated(folder, test, accel, not name.startswith("ssdu")))
                 write(out / "results.csv", rows)
     draw_curves(out)
 
