@@ -86,8 +86,8 @@ def reconstruct(
     """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
 
     settings: of the method, instead of its own. pixels: as many slices at once as have at most so many in all their samples, at
-    the prior's resolution, but at least one slice with its K samples. Memory grows with it, results do not depend on it beyond
-    rounding.
+    the :func:`working_matrix`, but at least one slice with its K samples. Memory grows with it, results do not depend on it
+    beyond rounding.
     Raises UserError if the method needs another kind of prior, if memory does not suffice, or if a sampler fails.
     """
     chosen = METHODS[method]
@@ -144,18 +144,20 @@ def enough_memory(method: str, samples: int, matrix: tuple[int, int]) -> Iterato
 
 
 def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
-    """The matrix that gives the scan the pixel size of the prior's training, an even number along each axis.
+    """The scan's own matrix, or, where its pixels are larger than those of the prior's training, the one that gives it theirs.
 
-    A scan (or a prior) that doesn't state its field of view is taken to fill the prior's along its longer side.
+    What a prior knows of edges holds at finer pixels too, while detail finer than its pixels would come from the measured lines
+    alone. A scan (or a prior) that doesn't state its field of view is taken to fill the
+    prior's along its longer side.
     """
     shape = volume.kspace.shape[-2:]
     fov = volume.provenance.get("field_of_view_mm")
     if fov and card.pixel_mm:
-        wanted = [f / p for f, p in zip(fov, card.pixel_mm, strict=True)]
+        of_prior = [f / p for f, p in zip(fov, card.pixel_mm, strict=True)]
     else:
         factor = max(card.matrix) / max(shape)
-        wanted = [n * factor for n in shape]
-    rows, columns = (2 * round(n / 2) for n in wanted)
+        of_prior = [n * factor for n in shape]
+    rows, columns = (max(n, 2 * round(wanted / 2)) for n, wanted in zip(shape, of_prior, strict=True))
     return rows, columns
 
 

@@ -17,6 +17,7 @@ from recon.panel import draw_panel
 from recon.reconstruct import Reconstruction
 
 FEW = 5_000  # images seen in training
+FINER = 1.2  # times, from which on pixels are told to be finer than those of the training
 NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly differ, right or wrong"
 
 
@@ -57,11 +58,15 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
         yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
         if found.matrix != matrix:
             yield (
-                f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the pixel of "
-                "the prior's training, and back; detail beyond it comes from the measured lines alone"
+                f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the finer "
+                "pixel of the prior's training, and back"
             )
             if not volume.provenance.get("field_of_view_mm"):
                 yield f"{name}: the scan doesn't state its field of view and is taken to fill that of the prior's training"
+        elif prior.card.pixel_mm and (fov := volume.provenance.get("field_of_view_mm")):
+            finer = max(trained * n / f for trained, n, f in zip(prior.card.pixel_mm, matrix, fov, strict=True))
+            if finer > FINER:
+                yield f"{name}: the scan's pixels are {finer:.1f} times finer than those of the prior's training"
         if prior.card.images_seen < FEW:
             yield f"warning: {name}: this prior has seen only {prior.card.images_seen:,} images in training: expect little"
         if "simulated" in prior.card.data and not volume.provenance["simulated"]:

@@ -16,6 +16,7 @@ from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.reconstruct import reconstruct, reference_image, working_matrix
 from recon.samplers.annealing import Annealing
+from recon.summary import notes
 
 
 def untrained(kind: str, matrix: int = 48) -> Prior:
@@ -100,16 +101,29 @@ def test_the_batch_is_bounded(undersampled, monkeypatch):
         torch.testing.assert_close(found.mean, reference_image(undersampled))
 
 
-def test_another_resolution_and_back(undersampled):
-    """A prior of coarser pixels: the answer has the scan's matrix and its measured lines."""
-    prior = untrained("image", matrix=32)
-    assert working_matrix(undersampled, prior.card) == (32, 32)
+def test_a_prior_of_coarser_pixels_works_at_the_scans_own(undersampled):
+    """And that the pixels differ is told."""
+    coarse, scan = untrained("image", matrix=32), first_slices(undersampled, 1)
+    assert working_matrix(scan, coarse.card) == (48, 48)
+    told = {
+        prior.card.matrix[0]: " ".join(notes(scan, {"dds": reconstruct(scan, "dds", prior, 1, 0)}, {"dds": prior}))
+        for prior in (coarse, untrained("image"))
+    }
+    assert "dds: the scan's pixels are 1.5 times finer than those of the prior's training" in told[32]
+    assert "finer" not in told[48]
+
+
+def test_a_prior_of_finer_pixels_and_back(undersampled):
+    """The answer has the scan's matrix and its measured lines."""
+    prior = untrained("image", matrix=64)
+    assert working_matrix(undersampled, prior.card) == (64, 64)
     unknown = replace(undersampled, provenance=undersampled.provenance | {"field_of_view_mm": None})
-    assert working_matrix(unknown, prior.card) == (32, 32)
+    assert working_matrix(unknown, prior.card) == (64, 64)
     found = reconstruct(first_slices(undersampled, 1), "dds", prior, 2, seed=0)
-    assert found.matrix == (32, 32)
+    assert found.matrix == (64, 64)
     assert found.samples.shape[-2:] == (48, 48)
     assert (found.measured_residual < 2).all()
+    assert "brought to 64x64, the finer pixel" in " ".join(notes(undersampled, {"dds": found}, {"dds": prior}))
 
 
 def test_samples_mean_and_std(undersampled):
