@@ -222,6 +222,8 @@ def _stage(
         example = data.batch(1, torch.Generator().manual_seed(0))
         matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
         pixel, described = describe(source)
+        if init is not None:
+            described += f"; from the weights of prior {init.card.weights_sha256[:8]}"
 
         def save(denoiser: Denoiser, seen: int) -> None:
             card = Card(

@@ -208,6 +208,8 @@ def test_each_stage_starts_from_the_prior_of_its_kind(finished, prepared, tmp_pa
         weights = load_file(tmp_path / str(number) / stage / "prior.safetensors")
         for name, value in load_file(init / "prior.safetensors").items():
             torch.testing.assert_close(weights[name], value, rtol=1e-5, atol=1e-7)
+        before = read_card(init).weights_sha256[:8]
+        assert f"; from the weights of prior {before}" in read_card(tmp_path / str(number) / stage).data
     later = read_card(finished / "lap2")
     assert later.images_seen == 8
     assert "at R=3 by the image prior" in later.data
