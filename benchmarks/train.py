@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from data_prep.folder import prepare_folder
 from data_prep.prepare import PrepareSettings
 from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser, UNetDenoiser, UnrolledDenoiser, fast_bfloat16
 from mri_ambient.priors.unet import UNet
@@ -38,7 +39,6 @@ from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices
 from mri_ambient.training.kspace_task import DrawnSlices, KspaceTask
 from mri_ambient.training.loop import backward, train
-from mri_ambient.training.memory import keep_freed_memory
 
 BATCH, SLICES = 16, 8
 

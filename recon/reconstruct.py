@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.physics.resolution import resize_image
 from mri_ambient.priors.card import Card, Prior
@@ -94,6 +95,7 @@ def reconstruct(
     if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
         kind = "no prior" if prior is None else f"a prior of kind `{prior.card.kind}`"
         raise UserError(f"{method}: needs a prior of kind {' or '.join(chosen.kinds)} and got {kind}; pass --prior")
+    keep_freed_memory()  # what one step of a sampler frees, the next one takes
     start = time.perf_counter()
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native

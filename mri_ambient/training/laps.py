@@ -15,10 +15,10 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.files import atomic_write, writable_folder
+from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.priors.card import Prior
 from mri_ambient.training.data import MeasuredSlices, stack
-from mri_ambient.training.memory import out_of_memory_is_a_user_error
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.run_config import EStepConfig
 

@@ -24,8 +24,8 @@ from torch.utils.tensorboard import SummaryWriter
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.training.config import LoopConfig
-from mri_ambient.training.memory import keep_freed_memory
 from mri_ambient.training.ranks import Ranks, current_ranks
 
 CHECKPOINT = "checkpoint.safetensors"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
+from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.find import BEST
@@ -26,7 +27,6 @@ from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.laps import EStep, best_lap, improved, in_parts, iterate, reconstruct_training_scans
 from mri_ambient.training.loop import steps_done, train
-from mri_ambient.training.memory import out_of_memory_is_a_user_error
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig

@@ -27,8 +27,8 @@ def out_of_memory_is_a_user_error(where: str, remedy: str) -> Iterator[None]:
 def keep_freed_memory() -> None:
     """From now on this process keeps the memory that it frees, for its own next use; with glibc alone, else nothing happens.
 
-    A training step frees what the next one allocates. glibc gives large blocks back to the system, which has to clear every
-    page of them anew: a tenth to a quarter of a step's time on a CPU.
+    A step of a training or of a sampler frees what the next one allocates. glibc gives large blocks back to the system, which
+    has to clear every page of them anew: a tenth to a quarter of a training step's time on a CPU, half of a large sampling's.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

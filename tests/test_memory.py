@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
-from mri_ambient.training.memory import out_of_memory_is_a_user_error
+from mri_ambient.memory import out_of_memory_is_a_user_error
 
 
 def test_real_allocations_that_fail():
@@ -23,7 +23,7 @@ def test_other_errors_pass():
 RESIDENT = """
 import os, sys, torch
 from pathlib import Path
-from mri_ambient.training.memory import keep_freed_memory
+from mri_ambient.memory import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
