@@ -59,12 +59,12 @@ def samplers(out: Path) -> None:
 
 def published(out: Path) -> None:
     prior, settings = find_prior(METHODS[DEFAULT].kinds, BUNDLED), METHODS[DEFAULT].settings
-    for scan in (simulated(320), narrowed(simulated(ROWS))):
-        volume = prepare(scan, PrepareSettings(accel=ACCEL))
+    volumes = [prepare(scan, PrepareSettings(accel=ACCEL)) for scan in (simulated(320), narrowed(simulated(ROWS)))]
+    for volume in volumes:
         took = reconstruct(volume, DEFAULT, prior, SAMPLES, SEED).seconds
         matrix = "x".join(map(str, volume.kspace.shape[-2:]))
         print(f"{DEFAULT}, {settings.steps} steps, {SAMPLES} samples of {matrix}: {took:.1f} s", flush=True)
-    problem = problem_of(volume)
+    problem = problem_of(volumes[-1])
     torch.manual_seed(SEED)
     network = GatedDdpmpp().requires_grad_(False)
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS

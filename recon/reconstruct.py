@@ -149,8 +149,7 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
     """The scan's own matrix, or, where its pixels are larger than those of the prior's training, the one that gives it theirs.
 
     What a prior knows of edges holds at finer pixels too, while detail finer than its pixels would come from the measured lines
-    alone. A scan (or a prior) that doesn't state its field of view is taken to fill the
-    prior's along its longer side.
+    alone. A scan (or a prior) that doesn't state its field of view is taken to fill the prior's along its longer side.
     """
     shape = volume.kspace.shape[-2:]
     fov = volume.provenance.get("field_of_view_mm")
