@@ -29,6 +29,7 @@ from mri_ambient.console import stderr
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import BUNDLED, find_prior
 from recon.calibration import spread_over_error
+from recon.methods import METHODS
 from recon.metrics import nrmse
 from recon.reconstruct import reconstruct, reference_image
 from recon.samplers.aald import AaldSettings
@@ -42,6 +43,7 @@ VALIDATION_SEED = 777
 NEW = DdsSettings(steps=12, sigma_max=1.0, order=2)
 OLD = DdsSettings(steps=30, sigma_max=2.0, order=1)
 ROWS: list[tuple[str, Any]] = [
+    ("aos", None),
     ("dds", OLD),
     ("dds", replace(OLD, steps=12)),
     *(("dds", replace(NEW, steps=steps)) for steps in (8, 12, 20, 30)),
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--accel", type=float, nargs="+", default=[4.0, 8.0])
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--only", nargs="+", default=["dds", "daps", "mmps", "aald", "adps"])
+    parser.add_argument("--only", nargs="+", default=["aos", "dds", "daps", "mmps", "aald", "adps"])
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -80,6 +82,8 @@ def main() -> None:
     settings = [(method, options) for method, options in ROWS if method in chosen.only]
     for accel in chosen.accel:
         rows = measure(settings, accel, chosen, rows)
+    order = [method for method, _ in ROWS]
+    rows = sorted(rows, key=lambda row: (float(row["R"]), order.index(row["method"])))
     draw(chosen.out / "error_and_time.png", rows)
     print(markdown(rows))
 
@@ -88,7 +92,7 @@ def measure(
     settings: Sequence[tuple[str, Any]], accel: float, chosen: argparse.Namespace, rows: list[Row]
 ) -> list[Row]:
     """``rows`` and those of ``settings`` at R that they lack, kept in samplers.csv as they come."""
-    prior = find_prior(("image",), chosen.prior)
+    priors = {method: find_prior(METHODS[method].kinds, chosen.prior) for method, _ in settings}
     simulation = SimulateSettings(slices=chosen.slices, seed=VALIDATION_SEED)
     with tempfile.TemporaryDirectory() as folder:
         scans = [read_scan(path) for path in simulate_folder(Path(folder), chosen.subjects, simulation)]
@@ -97,10 +101,15 @@ def measure(
         volume = prepare(scan, PrepareSettings(accel=accel))
         cases.append((volume, reference_image(complete(scan, volume))))
     for method, options in settings:
-        key = {"R": f"{accel:g}", "method": method, "steps": str(options.steps), "settings": changed(options)}
+        key = {
+            "R": f"{accel:g}",
+            "method": method,
+            "steps": str(getattr(options, "steps", 1)),
+            "settings": changed(options),
+        }
         if any(all(row[name] == value for name, value in key.items()) for row in rows):
             continue
-        rows = [*rows, key | errors_and_cost(method, options, cases, prior, chosen.samples)]
+        rows = [*rows, key | errors_and_cost(method, options, cases, priors[method], chosen.samples)]
         with (chosen.out / "samplers.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
@@ -109,7 +118,7 @@ def measure(
     return rows
 
 
-def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior: Prior, samples: int) -> Row:
+def errors_and_cost(method: str, options: Annealing | None, cases: Sequence[Any], prior: Prior, samples: int) -> Row:
     forward, errors, seconds = [], [], 0.0
     hook = prior.denoiser.register_forward_hook(lambda *_: forward.append(1))
     for volume, reference in cases:
@@ -129,8 +138,10 @@ def errors_and_cost(method: str, options: Annealing, cases: Sequence[Any], prior
     return numbers | {"forward": str(len(forward)), "backward": str(backward), "s/slice": f"{seconds:.1f}"}
 
 
-def changed(options: Annealing) -> str:
+def changed(options: Annealing | None) -> str:
     """The settings, beside steps, that are not the method's own."""
+    if options is None:
+        return ""
     standard = vars(type(options)())
     return ", ".join(f"{k} {v}" for k, v in vars(options).items() if k != "steps" and v != standard[k])
 
@@ -143,20 +154,23 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Error of the mean (filled) and of one sample (open) against time, R by R."""
-    accels = list(dict.fromkeys(row["R"] for row in rows))
-    figure = Figure(figsize=(6.2 * len(accels), 4.6), dpi=130, layout="constrained")
+    """Error of the mean (filled) and of one sample (open) against time, R by R; small: other settings than the method's own."""
+    accels, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in ("R", "method"))
+    figure = Figure(figsize=(5.6 * len(accels) + 1.2, 4.4), dpi=130, layout="constrained")
     for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
-        those = [row for row in rows if row["R"] == accel]
-        for number, method in enumerate(dict.fromkeys(row["method"] for row in those)):
-            points = [row for row in those if row["method"] == method]
-            seconds = [float(row["s/slice"]) for row in points]
-            style = {"color": f"C{number}", "marker": "osD^v"[number % 5], "linestyle": ""}
-            axis.plot(seconds, [float(row["mean"]) for row in points], label=method, **style)
-            axis.plot(seconds, [float(row["one sample"]) for row in points], fillstyle="none", **style)
+        for row in rows:
+            if row["R"] == accel:
+                number = methods.index(row["method"])
+                style = {"color": f"C{number}", "marker": "osD^vP"[number % 6], "linestyle": ""}
+                style |= {"markersize": 4, "alpha": 0.6} if row["settings"] else {"markersize": 8}
+                seconds = float(row["s/slice"])
+                axis.plot(seconds, float(row["one sample"]), fillstyle="none", **style)
+                axis.plot(seconds, float(row["mean"]), label=None if row["settings"] else row["method"], **style)
         axis.set(xscale="log", title=f"R={accel}", xlabel="seconds a slice, one thread, all samples", ylabel="NRMSE")
         axis.grid(alpha=0.3)
-        axis.legend(title="filled: mean; open: one sample")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(named.values(), named.keys(), title="filled: mean\nopen: one sample", loc="outside right upper")
     figure.savefig(path)
 
 

@@ -1,8 +1,6 @@
 """A prepared volume and a method -> a reconstruction in the scan's own units and matrix."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +11,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
-from mri_ambient.memory import keep_freed_memory
+from mri_ambient.memory import keep_freed_memory, out_of_memory_is_a_user_error
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.physics.resolution import resize_image
 from mri_ambient.priors.card import Card, Prior
@@ -101,6 +99,7 @@ def reconstruct(
     matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
     settings = settings or chosen.settings
     steps = getattr(settings, "steps", 1)
+    at_once = f"{method}, {samples} samples of {matrix[0]}x{matrix[1]} at once"
     count, together = len(volume.kspace), max(1, pixels // (samples * matrix[0] * matrix[1]))
     images, residuals = [], []
     with progress_bar() as bar:
@@ -110,7 +109,7 @@ def reconstruct(
             problem = problem_of(volume, slice(slices.start, slices.stop))
             generators = [Generator().manual_seed(mask_seed(volume.name, i, seed, "samples")) for i in slices]
             advance = partial(bar.advance, task, len(slices))
-            with enough_memory(method, samples, matrix):
+            with out_of_memory_is_a_user_error(at_once, "lower --samples"):
                 found = chosen.solve(
                     problem.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
                 )
@@ -130,19 +129,6 @@ def reconstruct(
         prior=prior.card if prior and chosen.kinds else None,
         settings=settings,
     )
-
-
-@contextmanager
-def enough_memory(method: str, samples: int, matrix: tuple[int, int]) -> Iterator[None]:
-    """Turns torch's refusal of memory into a UserError that says what to lower."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        raise UserError(
-            f"{method}: {samples} samples of {matrix[0]}x{matrix[1]} at once do not fit in memory; lower --samples"
-        ) from error
 
 
 def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import tests.typecheck  # noqa: F401  (named in pyproject.toml: the checker must be there before the packages are imported)
 from data_prep.folder import prepare_folder
@@ -14,7 +13,6 @@ from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.cli import main
 from mri_ambient.store import PreparedVolume
 
-torch.set_num_threads(2)
 ACS = 8
 
 

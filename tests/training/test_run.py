@@ -115,7 +115,7 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     """kill -9 between checkpoints, in the first stage; then --resume."""
     folder = tmp_path / "killed"
     code = (
-        "import sys, torch; torch.set_num_threads(2)\n"
+        "import sys\n"
         "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), False, e_step_of(made))"

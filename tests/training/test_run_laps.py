@@ -139,7 +139,7 @@ def test_killed_in_the_e_step_and_in_the_m_step(finished, prepared, tmp_path):
     """kill -9 in both of the second lap; resumed, everything is the same to the bit."""
     folder = tmp_path / "killed"
     code = (
-        "import sys, torch; torch.set_num_threads(2)\n"
+        "import sys\n"
         "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), sys.argv[3] == 'resume', e_step_of(made))"
