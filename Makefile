@@ -11,8 +11,8 @@ demo: $(INSTALLED)
 	$(BIN)/mri-ambient demo --force
 
 test: $(INSTALLED)
-	@# a process a core and a thread each: most tests are too small for more
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@# a process a core and a thread each: most tests are too small for more; worksteal: the notebooks must not come last
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

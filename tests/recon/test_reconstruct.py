@@ -57,7 +57,7 @@ def test_every_method_answers_in_the_units_of_the_file(method, undersampled, sca
     """Twice the k-space gives twice the image; the size is the scan's; the error is that of an image, not of noise."""
     kinds = METHODS[method].kinds
     prior = untrained(kinds[0]) if kinds else None
-    first, settings = first_slices(undersampled, 1), short(method, 8)
+    first, settings = first_slices(undersampled, 1), short(method, 20 if method == "aald" else 8)
     found = reconstruct(first, method, prior, 2, 0, settings)
     assert found.samples.shape == (1, 2 if isinstance(settings, Annealing) else 1, 48, 48)
     again = reconstruct(replace(first, scale=2 * first.scale), method, prior, 2, 0, settings)
