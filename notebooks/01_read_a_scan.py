@@ -58,7 +58,7 @@ explore(partial(how_sure, study), slice=range(len(study.mean)), least=(0.4, 0.5,
 
 # %% [markdown]
 # **Take it with you.** NIfTI for viewers, `to="dicom"` for a workstation, `"png"` for slides, `"figure"` for a paper. The
-# orientation of the patient is not in raw data, and the files say so.
+# orientation of the patient is not read from raw data, and the files say so.
 
 # %%
 export(folder / "scan_recon.h5", to="nifti", force=True)

@@ -15,7 +15,7 @@
 # The prior never sees what was not measured. **Research use, not for diagnosis.**
 #
 # Four small heads are simulated and the training lasts seconds, so that the result is poor: on two cores an hour or two makes
-# a usable prior of 128x128, on a GPU minutes. With your own scans, put them into a folder and set `raw` to it.
+# a usable prior of 128x128. With your own scans, put them into a folder and set `raw` to it.
 
 # %%
 from functools import partial
