@@ -24,11 +24,16 @@ class BartError(UserError):
     """A BART command failed; the message has its last words."""
 
 
+def require() -> None:
+    """Raises UserError if the program or its wrapper is not installed."""
+    _program()
+    _wrapper()
+
+
 def installed() -> bool:
     """Whether the program and its wrapper are both there."""
     try:
-        _program()
-        _wrapper()
+        require()
     except UserError:
         return False
     return True

@@ -37,7 +37,8 @@ simulate(folder, subjects=1, slices=3)
 scan = folder / "subject_0000.h5"
 
 # %% [markdown]
-# A quarter of the lines of its middle slice is kept, the centre and evenly spaced ones. The same is done to the same slice with six lesions in it, of three sizes.
+# A quarter of the lines of its middle slice is kept, the centre and evenly spaced ones. The same is done to the same slice with
+# six lesions in it, of three sizes.
 
 # %%
 case = open_source(scan, mask="equispaced", slices=1, lesions=True, seed=0).case(4.0)

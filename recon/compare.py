@@ -18,7 +18,7 @@ from mri_ambient.files import atomic_write, remove_leftovers, writable_folder
 from mri_ambient.processes import Job, Result, Spread, run_jobs
 from recon.compare_figure import draw_errors, draw_pictures
 from recon.compare_page import write_page
-from recon.compare_rows import Plan, Row, Source, compare_scan
+from recon.compare_rows import Plan, Row, RowsAndFailures, Source, compare_scan
 from recon.compare_summary import (
     DIFFERENCE,
     ERROR_COLUMNS,
@@ -38,7 +38,7 @@ OpenSource = Callable[[Path], Source]
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows: of all scans that could be used, in order. failed: a sentence for each that could not."""
+    """rows: of all that could be done, in order. failed: a sentence for each scan, or method on a scan, that could not."""
 
     rows: list[Row]
     failed: list[str]
@@ -47,8 +47,8 @@ class Outcome:
 def compare(paths: Sequence[Path], plan: Plan, out: Path, open_source: OpenSource, spread: Spread) -> Outcome:
     """A row for each scan, R and method, in ``out/rows``; what is there already is not done again.
 
-    open_source: reads a raw scan; has to be a function that another process can import. A scan that can't be used is reported
-    and the rest go on. Raises UserError if none can be used.
+    open_source: reads a raw scan; has to be a function that another process can import. A scan that can't be used, or a method
+    that fails on one, is reported and the rest go on. Raises UserError if none can be used.
     """
     return spread_over_scans(compare_file, paths, plan, out, open_source, spread)
 
@@ -73,7 +73,7 @@ def first_usable(folder: Path, paths: Sequence[Path], plan: Plan, open_source: O
 
 
 def spread_over_scans(
-    function: Callable[..., list[Row]],
+    function: Callable[..., RowsAndFailures],
     paths: Sequence[Path],
     plan: Plan,
     out: Path,
@@ -91,19 +91,21 @@ def spread_over_scans(
 
     def collect(job: Job, result: Result) -> None:
         try:
-            rows[job[0], job[1]] = result()
+            rows[job[0], job[1]], said = result()
         except UserError as error:
-            if str(error) not in failed:
-                stderr.print(f"[red]failed[/] {escape(str(error))}", highlight=False)
-                failed.append(str(error))
+            said = [str(error)]
+        for sentence in said:
+            if sentence not in failed:
+                stderr.print(f"[red]failed[/] {escape(sentence)}", highlight=False)
+                failed.append(sentence)
 
     run_jobs(function, jobs, spread, "comparing", collect)
-    if not rows:
+    if not any(rows.values()):
         raise UserError(failed[0])
     return Outcome([row for job in jobs for row in rows.get((job[0], job[1]), [])], failed)
 
 
-def compare_file(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> list[Row]:
+def compare_file(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> RowsAndFailures:
     """One job: a scan at one R."""
     source = open_source(path)
     if not source.fully_sampled:

@@ -1,10 +1,11 @@
 """What is to be compared: methods, their priors and settings, at each R."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from mri_ambient import bart
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior
@@ -14,16 +15,22 @@ from recon.compare_summary import listed
 from recon.methods import METHODS
 from recon.tuning import Tuned, nearest
 
+BART = "bart-"  # how the names of its methods begin
 MethodPrior = tuple[str, Prior | None]
 
 
 def named_methods(text: str) -> list[str]:
-    """The methods of a comma-separated list, all if it is empty. Raises UserError if one is unknown."""
-    names = [part.strip() for part in text.split(",") if part.strip()] or list(METHODS)
+    """The methods of a comma-separated list; if it is empty, all that this machine can run.
+
+    Raises UserError if one is unknown, or needs BART and that is not installed: now, not after hours.
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: is not one of {', '.join(METHODS)}; choose among them")
-    return list(dict.fromkeys(names))
+        if name.startswith(BART):
+            bart.require()
+    return list(dict.fromkeys(names)) or [name for name in METHODS if bart.installed() or not name.startswith(BART)]
 
 
 def priors_for(methods: Sequence[str], folders: Sequence[Path]) -> list[MethodPrior]:
@@ -44,14 +51,15 @@ def priors_for(methods: Sequence[str], folders: Sequence[Path]) -> list[MethodPr
     return found
 
 
-def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], tuned: Tuned | None) -> tuple[Run, ...]:
-    """Each method with its prior at each R, its settings those tuned at the nearest R, else its own."""
+def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], studies: Collection[Tuned]) -> tuple[Run, ...]:
+    """Each method with its prior at each R, its settings those that the first of ``studies`` that knows the two chose at the
+    nearest R, else its own."""
     runs = []
     for accel in accels:
         for name, prior in priors:
             several = sum(other == name for other, _ in priors) > 1
             digest = prior.card.weights_sha256 if prior else ""
-            chosen = nearest(tuned, name, accel, digest) if tuned else None
+            chosen = next(filter(None, (nearest(study, name, accel, digest) for study in studies)), None)
             runs.append(
                 Run(
                     method=name,
@@ -79,6 +87,15 @@ def claim(out: Path, plan: Plan, force: bool) -> None:
         )
     with atomic_write(path) as temporary:
         temporary.write_text(text)
+
+
+def untuned(runs: Iterable[Run]) -> list[str]:
+    """A sentence if some methods have settings to tune, others were tuned, and they were not."""
+    adjustable = [run for run in runs if run.settings is not None]
+    left = dict.fromkeys(run.label for run in adjustable if run.tuned_at is None)
+    if not left or all(run.tuned_at is None for run in adjustable):
+        return []
+    return [f"warning: not tuned, at their defaults beside tuned ones: {', '.join(left)}; see `mri-ambient tune`"]
 
 
 def misfits(runs: Iterable[Run], priors: Iterable[Prior]) -> list[str]:

@@ -15,6 +15,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from mri_ambient import __version__
+from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.store import PreparedVolume
@@ -25,6 +26,8 @@ from recon.problem import problem_of
 from recon.reconstruct import Reconstruction, reconstruct
 
 Row = dict[str, Any]
+RowsAndFailures = tuple[list[Row], list[str]]
+"""Of one scan at one R; a failure is a sentence."""
 LEVELS = (0.5, 0.9)
 SKETCH = (np.arange(200) + 0.5) / 200  # at which a scan's standardised errors are kept
 
@@ -86,19 +89,34 @@ class Plan:
     tuning_scans: tuple[tuple[str, str, str], ...] = ()
 
 
-def kept(folder: Path, name: str, identity: Row, compute: Callable[[], Row]) -> Row:
-    """The row of ``identity`` in ``folder``, computed if it is not there yet. name: a readable start of the file's name."""
+def kept(folder: Path, name: str, identity: Row, compute: Callable[[Path | None], Row], pictured: bool = False) -> Row:
+    """The row of ``identity`` in ``folder``, computed if it is not there yet. name: a readable start of the file's name.
+    pictured: ``compute`` is given the path of a picture to write, of the same name, without which the row is not finished."""
     identity = identity | {"version": __version__}
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     path = folder / f"{quote(name, safe='')}_{key[:12]}.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        pass
-    row = identity | compute()
+    picture = path.with_suffix(".npz") if pictured else None
+    if picture is None or picture.exists():
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):
+            pass
+    row = identity | compute(picture) | ({"picture": picture.name} if picture else {})
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(row))
     return row
+
+
+def rows_and_failures(source: Source, accel: float, plan: Plan, row_of: Callable[[Run], Row]) -> RowsAndFailures:
+    """The plan's runs at R. A method that can't do a scan costs its own row alone; what it said is told."""
+    rows, failed = [], []
+    for run in plan.runs:
+        if run.accel == accel:
+            try:
+                rows.append(row_of(run))
+            except UserError as error:
+                failed.append(f"{source.name} at R={accel:g}: {error}")
+    return rows, failed
 
 
 def identity_of(source: Source, run: Run, plan: Plan) -> Row:
@@ -120,8 +138,9 @@ def identity_of(source: Source, run: Run, plan: Plan) -> Row:
     }
 
 
-def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> list[Row]:
-    """The rows of one scan at one R; ``folder`` has what was done before. The scan is prepared only if something is missing."""
+def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> RowsAndFailures:
+    """The rows of one scan at one R, and what failed; ``folder`` has what was done before. The scan is prepared only if a row
+    is missing."""
     prepared: list[Case] = []
 
     def case() -> Case:
@@ -129,16 +148,15 @@ def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> list
             prepared.append(source.case(accel))
         return prepared[0]
 
-    rows = []
-    for run in plan.runs:
-        if run.accel != accel:
-            continue
+    pictured = source.name == plan.pictured
+
+    def row_of(run: Run) -> Row:
         extra = {"temperature": run.temperature, "tuned_at": run.tuned_at, "lesions_put_in": plan.lesions}
+        identity = identity_of(source, run, plan) | extra | {"picture": pictured or None}
         name = f"{source.name}_R{accel:g}_{run.label}"
-        picture = folder / f"{quote(name, safe='')}.npz" if source.name == plan.pictured else None
-        identity = identity_of(source, run, plan) | extra | {"picture": picture.name if picture else None}
-        rows.append(kept(folder, name, identity, lambda r=run, p=picture: measured_row(case(), r, plan, p)))
-    return rows
+        return kept(folder, name, identity, lambda picture: measured_row(case(), run, plan, picture), pictured)
+
+    return rows_and_failures(source, accel, plan, row_of)
 
 
 def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:

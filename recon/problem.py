@@ -47,7 +47,7 @@ class Problem:
         if matrix == self.matrix:
             return self
         gain = (matrix[0] * matrix[1] / (self.matrix[0] * self.matrix[1])) ** 0.5
-        sense = Sense(resize_maps(self.sense.maps, matrix), resize_mask(self.sense.mask, matrix))
+        sense = Sense(resize_maps(self.sense.maps, matrix), resize_mask(self.sense.mask, self.matrix[0], matrix))
         return Problem(resize_kspace(self.kspace, matrix), sense, self.noise_std * gain, self.acs)
 
 

@@ -19,7 +19,17 @@ from mri_ambient.processes import Spread
 from mri_ambient.store import PreparedVolume
 from recon.calibration import temperature
 from recon.compare import OpenSource, compare, spread_over_scans
-from recon.compare_rows import Plan, Row, Run, Source, cached_prior, identity_of, kept
+from recon.compare_rows import (
+    Plan,
+    Row,
+    RowsAndFailures,
+    Run,
+    Source,
+    cached_prior,
+    identity_of,
+    kept,
+    rows_and_failures,
+)
 from recon.held_out import held_out_error, hide, unusual
 from recon.methods import METHODS
 from recon.reconstruct import Reconstruction, reconstruct
@@ -32,7 +42,7 @@ TRUTH, HELD_OUT = "NRMSE of the mean", "error on held-out measured lines"
 
 
 class Stored(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")  # rho may be infinite
 
 
 class Score(Stored):
@@ -105,8 +115,9 @@ def tune(
     folder: Path,
     open_source: OpenSource,
     spread: Spread,
-) -> Tuned:
+) -> tuple[Tuned, list[str]]:
     """Try all candidates of ``methods`` on the scans and keep the best at each R; rows in ``folder/rows``, none done twice.
+    Returns what was chosen, and a sentence for each scan, or method on a scan, that failed.
 
     truth: the scans are fully sampled, and the criterion is the NRMSE of the mean of K samples at ``accels``; else they are
     taken as they were sampled (at about ``accels[0]``) and the criterion is the error of that mean on measured lines that are
@@ -122,20 +133,27 @@ def tune(
     ]
     plan = replace(plan, runs=tuple(runs))
     if truth:
-        rows = compare(paths, plan, folder, open_source, spread).rows
+        outcome = compare(paths, plan, folder, open_source, spread)
     else:
-        rows = spread_over_scans(held_out_rows, paths, plan, folder, open_source, spread).rows
-    best = {(run.method, run.accel): chosen_of(run, runs, rows, truth) for run in runs}
+        outcome = spread_over_scans(held_out_rows, paths, plan, folder, open_source, spread)
+    rows = outcome.rows
+    tried = {(row["method"], row["accel"]) for row in rows}
+    best = {
+        (run.method, run.accel): chosen_of(run, runs, rows, truth) for run in runs if (run.method, run.accel) in tried
+    }
     one = replace(plan, runs=tuple(run for run, _ in best.values()), samples=1)
     job = held_out_rows_at if truth else held_out_rows
-    held = spread_over_scans(job, paths, one, folder, open_source, spread).rows
+    try:
+        held = spread_over_scans(job, paths, one, folder, open_source, spread).rows
+    except UserError:  # said by then; without lines to hide there is no limit, and all else stands
+        held = []
     found: dict[str, dict[float, Choice]] = {}
     for run, choice in best.values():
         errors = [error for row in held if of(row, run) for error in row["held_out"]]
         choice.held_out_limit = float(np.percentile(errors, PERCENTILE)) if errors else None
         found.setdefault(run.method, {})[run.accel] = choice
     scans = {row["scan_sha256"]: row for row in rows}
-    return Tuned(
+    tuned = Tuned(
         criterion=TRUTH if truth else HELD_OUT,
         samples=plan.samples,
         seed=plan.seed,
@@ -146,6 +164,7 @@ def tune(
         ],
         methods=found,
     )
+    return tuned, outcome.failed
 
 
 def of(row: Row, run: Run) -> bool:
@@ -153,14 +172,15 @@ def of(row: Row, run: Run) -> bool:
 
 
 def chosen_of(run: Run, runs: Sequence[Run], rows: Sequence[Row], truth: bool) -> tuple[Run, Choice]:
-    """The best of the runs of ``run``'s method at its R. Scans count the same, whatever their size."""
+    """The best of the runs of ``run``'s method at its R; one that failed on a scan that another did is not among them. Scans
+    count the same, whatever their size."""
     scores, pooled = [], []
     rivals = [other for other in runs if (other.method, other.accel) == (run.method, run.accel)]
-    for rival in rivals:
-        those = [row for row in rows if of(row, rival)]
+    done = [[row for row in rows if of(row, rival)] for rival in rivals]
+    for rival, those in zip(rivals, done, strict=True):
         means = [row["NRMSE_mean"] if truth else float(np.mean(row["held_out"])) for row in those]
         ones = [row["NRMSE_one"] for row in those] if truth else []
-        mean = float(np.mean(means)) if means else math.inf
+        mean = float(np.mean(means)) if len(those) == max(map(len, done)) else math.inf
         scores.append(Score(settings=rival.as_stored(), mean=mean, one=float(np.mean(ones)) if ones else None))
         pooled.append([row for row in those if truth and row["spreads"]])
     index = min(range(len(scores)), key=lambda i: scores[i].mean)
@@ -176,13 +196,13 @@ def chosen_of(run: Run, runs: Sequence[Run], rows: Sequence[Row], truth: bool) -
     return rivals[index], choice
 
 
-def held_out_rows_at(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> list[Row]:
+def held_out_rows_at(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> RowsAndFailures:
     """One job: a fully sampled scan, undersampled at R."""
     source = open_source(path)
     return held_out_rows_of(source, source.case(accel).volume, accel, plan, folder)
 
 
-def held_out_rows(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> list[Row]:
+def held_out_rows(path: Path, accel: float, plan: Plan, folder: Path, open_source: OpenSource) -> RowsAndFailures:
     """One job: a scan as it was sampled."""
     source = open_source(path)
     if source.fully_sampled:
@@ -190,21 +210,19 @@ def held_out_rows(path: Path, accel: float, plan: Plan, folder: Path, open_sourc
     return held_out_rows_of(source, source.own(), accel, plan, folder)
 
 
-def held_out_rows_of(source: Source, volume: PreparedVolume, accel: float, plan: Plan, folder: Path) -> list[Row]:
-    rows = []
+def held_out_rows_of(source: Source, volume: PreparedVolume, accel: float, plan: Plan, folder: Path) -> RowsAndFailures:
     shown, hidden = hide(volume, plan.seed)
-    for run in plan.runs:
-        if run.accel != accel:
-            continue
 
-        def compute(run: Run = run) -> Row:
+    def row_of(run: Run) -> Row:
+        def compute(_: Path | None) -> Row:
             prior = cached_prior(run.prior) if run.prior else None
             found = reconstruct(shown, run.method, prior, plan.samples, plan.seed, run.settings)
             return {"held_out": held_out_error(volume, hidden, found.mean).tolist(), "realised_accel": volume.accel}
 
         identity = identity_of(source, run, plan) | {"criterion": HELD_OUT}
-        rows.append(kept(folder, f"{source.name}_R{accel:g}_{run.label}_held-out", identity, compute))
-    return rows
+        return kept(folder, f"{source.name}_R{accel:g}_{run.label}_held-out", identity, compute)
+
+    return rows_and_failures(source, accel, plan, row_of)
 
 
 def write_tuned(path: Path, tuned: Tuned) -> None:
@@ -222,15 +240,13 @@ def read_tuned(path: Path) -> Tuned:
         raise UserError(f"{path}: is not made by this version's `tune` ({first_problem(error)}); tune again") from error
 
 
-def find_tuned(path: Path | None, priors: Iterable[Prior], runs: Path = RUNS) -> tuple[Path, Tuned] | None:
-    """The one asked for, else that beside a prior, in its folder or its run's; None if there is none."""
+def find_tuned(path: Path | None, priors: Iterable[Prior], runs: Path = RUNS) -> dict[Path, Tuned]:
+    """The one asked for, else those beside the priors, in a prior's folder or its run's."""
     if path is not None:
-        return path, read_tuned(path)
-    beside = [folder for prior in priors for folder in (prior.path, prior.path.parent)]
-    for folder in beside or [newest_run(runs) or BUNDLED]:
-        if (folder / NAME).is_file():
-            return folder / NAME, read_tuned(folder / NAME)
-    return None
+        return {path: read_tuned(path)}
+    beside = [[prior.path, prior.path.parent] for prior in priors] or [[newest_run(runs) or BUNDLED]]
+    first = (next((folder / NAME for folder in folders if (folder / NAME).is_file()), None) for folders in beside)
+    return {found: read_tuned(found) for found in first if found}
 
 
 def nearest(tuned: Tuned, method: str, accel: float, prior_sha256: str) -> Nearest | None:

@@ -2,11 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+
+from recon.methods import METHODS
+from recon.recon_file import read_reconstruction
 
 
 def scan_with(path, **datasets):
@@ -116,6 +120,7 @@ def test_a_scan_is_never_replaced_by_its_reconstruction(typed, tmp_path, scans):
 def test_options_that_need_each_other_and_wrong_kinds_of_path(typed, tmp_path, scans):
     shutil.copytree(scans, tmp_path / "fastmri")
     assert "--mask gaussian: says how --accel undersamples" in typed("prep fastmri --mask gaussian")[1]
+    assert "--mask gaussian: says how --accel undersamples" in typed("recon fastmri/subject_0.h5 --mask gaussian")[1]
     assert "is a folder; give one scan of it" in typed("recon fastmri")[1]
     assert "is a file; give the folder that holds it" in typed("prep fastmri/subject_0.h5")[1]
     assert typed("prep fastmri --accel 3 --mask gaussian --acs 8")[0] == 0
@@ -123,6 +128,14 @@ def test_options_that_need_each_other_and_wrong_kinds_of_path(typed, tmp_path, s
     assert (code, "--accel 3 --mask gaussian`; train with these two" in said) == (2, True)
     code, said = typed("prep fastmri --accel 4 --acs 8")
     assert (code, "prepared with other settings; pass --force" in said) == (2, True)
+
+
+def test_adps_draws_as_many_samples_as_are_asked_for(typed, tmp_path, scans, monkeypatch):
+    """One alone, if it is there beside another method, as in the demo."""
+    brief = replace(METHODS["adps"].settings, steps=2)
+    monkeypatch.setitem(METHODS, "adps", replace(METHODS["adps"], settings=brief))
+    assert typed(f"recon {scans / 'subject_0.h5'} --accel 3 --method adps --samples 2 --out a.h5")[0] == 0
+    assert read_reconstruction(tmp_path / "a.h5").samples.shape[1] == 2
 
 
 def test_no_prepared_data(typed):

@@ -1,5 +1,6 @@
 """Many scans: which settings, which method."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,7 @@ def compare(
     from mri_ambient.processes import Spread
     from recon.compare import compare as compare_all
     from recon.compare import first_usable, write_outputs
-    from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for
+    from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned
     from recon.compare_rows import Plan
     from recon.tuning import find_tuned
 
@@ -63,17 +64,14 @@ def compare(
     opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
     priors = priors_for(named, [Path(part.strip()) for part in prior.split(",") if part.strip()])
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
-    found = find_tuned(tuned, used)
-    runs = planned_runs(priors, parse_accels(accel), found[1] if found else None)
-    seen = tuple((s.sha256, s.scan, s.subject) for s in found[1].scans) if found else ()
+    studies = find_tuned(tuned, used)
+    runs = planned_runs(priors, parse_accels(accel), studies.values())
+    seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
     plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
-    notes = [
-        f"settings: {place(found[0])}"
-        if found
-        else "settings: each method's defaults, not tuned; see `mri-ambient tune`"
-    ]
-    notes += misfits(runs, used)
+    origins = [f"settings: {place(found)}" for found in studies]
+    notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
+    notes += untuned(runs) + misfits(runs, used)
     for note in notes:
         stderr.print(note)
     claim(out, plan, force)
@@ -129,14 +127,16 @@ def tune(
     priors = priors_for(named, [prior] if prior else [])
     plan = Plan((), samples, seed, mask, slices, False)
     rows = target.with_name(f"{target.stem}_rows")
-    tuned = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))
+    tuned, failed = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))
     write_tuned(target, tuned)
     stdout.print(tuning_table(tuned))
     stdout.print(f"wrote {target}; `compare` and `recon` use it if it is beside the prior, or with --tuned {target}")
+    if failed:
+        raise typer.Exit(2)
 
 
 def raw_scans(path: Path) -> list[Path]:
-    """The raw scans of a folder, or the one scan."""
+    """The raw scans of a folder, or the one scan. Raises UserError if there is none, or two of one name, which names rows."""
     from data_prep.readers import scan_files
 
     if not path.is_dir():
@@ -144,6 +144,9 @@ def raw_scans(path: Path) -> list[Path]:
     paths, _ = scan_files(path)
     if not paths:
         raise UserError(f"{path}: holds no scan; give a folder of raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+    for one, other in pairwise(sorted(paths, key=lambda p: p.stem)):
+        if one.stem == other.stem:
+            raise UserError(f"{other}: has the name of {one.name}, and a scan is known by it here; rename one of them")
     return paths
 
 
@@ -184,7 +187,7 @@ def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, see
             return Case(volume, reference)
         whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
         placed = place_lesions(whole, seed)
-        added = scan.kspace + scan.mask[:, None] * lesion_kspace(whole, placed, scan.kspace.shape[-2])
+        added = scan.kspace + scan.mask * lesion_kspace(whole, placed, scan.kspace.shape[-2])
         ill = replace(scan, kspace=added)
         volume_ill = prepare(ill, settings)
         return Case(volume, reference, Lesioned(volume_ill, reference_image(complete(ill, volume_ill)), placed))

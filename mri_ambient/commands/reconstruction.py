@@ -71,6 +71,10 @@ def recon(
     """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html."""
     check_choice("--mask", mask, MASK_KINDS)
     check_choice("--method", method, RECON_METHODS)
+    if accel is None and mask != "random":
+        raise UserError(
+            f"--mask {mask}: says how --accel undersamples; give both, or neither to use the scan's own sampling"
+        )
     target = out or file.with_name(f"{file.stem}_recon.h5")
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure)
@@ -137,7 +141,8 @@ def run_methods(
     results = {}
     for name in methods:
         settings = chosen[name].settings if name in chosen else None
-        results[name] = reconstruct(volume, name, priors.get(name), 1 if name == "adps" else samples, seed, settings)
+        drawn = 1 if name == "adps" and name != kept else samples  # minutes each; beside others one is enough
+        results[name] = reconstruct(volume, name, priors.get(name), drawn, seed, settings)
     share = determined_share(problem_of(volume), volume.name, seed)
     said = list(notes(volume, results, priors))
     if accel is None and volume.fully_sampled:
@@ -189,7 +194,7 @@ def tuned_settings(
     found = find_tuned(tuned, [priors[kept]] if kept in priors else [])
     if not found:
         return {}, []
-    path, study = found
+    ((path, study),) = found.items()
     hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
     nearby = {name: nearest(study, name, volume.accel, hashes.get(name, "")) for name in methods}
     chosen = {name: choice for name, choice in nearby.items() if choice}

@@ -21,8 +21,10 @@ GAUSSIAN_WIDTH = 0.2  # standard deviation of the `gaussian` weights, of the num
 
 
 def mask_seed(volume: str, slice_index: int, accel: float, kind: str) -> int:
-    """A seed that is the same in every process and on every machine."""
-    name = f"{volume}|{slice_index}|{float(accel):g}|{kind}"
+    """A seed that is the same in every process and on every machine. For other uses than masks another whole number may stand
+    in the place of ``accel``, such as the user's seed; it counts to its last digit."""
+    number = str(accel) if isinstance(accel, int) else f"{accel:g}"
+    name = f"{volume}|{slice_index}|{number}|{kind}"
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 

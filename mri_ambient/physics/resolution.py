@@ -19,10 +19,13 @@ def resize_image(image: Complex[Tensor, "*batch y x"], matrix: tuple[int, int]) 
     return ifft2c(resize_kspace(fft2c(image), matrix))
 
 
-def resize_mask(mask: Bool[Tensor, "*batch y x"], matrix: tuple[int, int]) -> Bool[Tensor, "*batch v u"]:
-    """What remains measured; samples beyond the old matrix never were. A line mask (one row) stays one."""
-    rows = 1 if mask.shape[-2] == 1 else matrix[0]
-    return _centre(_centre(mask, -2, rows), -1, matrix[1])
+def resize_mask(mask: Bool[Tensor, "*batch y x"], rows: int, matrix: tuple[int, int]) -> Bool[Tensor, "*batch v u"]:
+    """What remains measured of a scan of ``rows`` rows; samples beyond the old matrix never were. A line mask (one row) stays
+    one unless there are rows beyond."""
+    if mask.shape[-2] == 1 and matrix[0] <= rows:
+        return _centre(mask, -1, matrix[1])
+    mask = mask.expand(*mask.shape[:-2], rows, mask.shape[-1])
+    return _centre(_centre(mask, -2, matrix[0]), -1, matrix[1])
 
 
 def resize_maps(

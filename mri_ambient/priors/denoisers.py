@@ -7,11 +7,11 @@ transforms and the conjugate gradients stay in float32, the U-Nets may run in bf
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Complex, Float
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from mri_ambient.physics.sense import Sense
@@ -22,15 +22,15 @@ SMALLEST_SIGMA = 0.01  # seldom seen in training below it
 
 
 class Architecture(BaseModel):
-    """What is needed to build a denoiser; stored in the prior's card."""
+    """What is needed to build a denoiser; stored in the prior's card. widths: the U-Net's channels, in groups of 8."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     denoiser: Literal["unrolled", "unet"] = "unrolled"
-    widths: tuple[int, ...] = (32, 64, 96)
-    sigma_data: float = 0.3
-    rounds: int = 2
-    iterations: int = 6
+    widths: tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...] = Field(default=(32, 64, 96), min_length=1)
+    sigma_data: float = Field(default=0.3, gt=0)
+    rounds: int = Field(default=2, ge=1)
+    iterations: int = Field(default=6, ge=1)
 
 
 class Denoiser(nn.Module):

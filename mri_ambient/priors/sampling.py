@@ -93,7 +93,10 @@ def masked_denoiser(
     everything = torch.ones(columns, dtype=torch.bool)
 
     def draw() -> Tensor:
-        masks = [line_mask(kind, accel + 1, acs, everything, generator) for generator in generators]
+        try:
+            masks = [line_mask(kind, accel + 1, acs, everything, generator) for generator in generators]
+        except ValueError as error:
+            raise UserError(f"{prior.path}: {error}; pass the --data of scans with fewer ACS lines") from error
         return torch.stack(masks).unsqueeze(1)
 
     fixed = draw()

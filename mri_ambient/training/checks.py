@@ -22,6 +22,16 @@ def check_noise_levels(data: MeasuredSlices) -> None:
             )
 
 
+def check_complete(data: MeasuredSlices) -> None:
+    """Raises UserError if a volume is undersampled: `supervised` would take what was not measured for 0."""
+    for path, sampling in data.samplings.items():
+        if not (sampling.mask[:, 0] | ~sampling.acquired).all():
+            raise UserError(
+                f"{path}: is undersampled, and --loss supervised learns from complete scans; prepare those without --accel, or "
+                "train with --loss weighted"
+            )
+
+
 def check_measured_lines(data: MeasuredSlices) -> None:
     """Raises UserError if a slice has lines that masks of the stated kind can't have together with the others (q = 0)."""
     for path, index in spread(data):

@@ -1,6 +1,6 @@
 """Every setting of a training run; saved with the run."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,7 +36,7 @@ class TrainConfig(LoopConfig):
     the denoiser is uniform in this range. log_sigma: mean and standard deviation of ln sigma.
     """
 
-    accel: tuple[float, ...] = (4.0,)
+    accel: tuple[Annotated[float, Field(ge=1)], ...] = Field(default=(4.0,), min_length=1)
     mask: Literal["random", "equispaced", "gaussian"] = "random"
     loss: Literal["weighted", "noise-aware", "published", "supervised"] = "weighted"
     architecture: Architecture = Architecture()

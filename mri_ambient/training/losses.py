@@ -121,4 +121,6 @@ def masked_weight(sigma: Tensor, denoiser: Denoiser | PixelDenoiser) -> Tensor:
 
 
 def weight_for(shown: Shown, sigma: Tensor, denoiser: Denoiser) -> Tensor:
-    return (edm_weight if bool(shown.mask.all()) else masked_weight)(sigma, denoiser)
+    """EDM's where the slice is seen whole."""
+    whole = shown.mask.flatten(1).all(1)
+    return torch.where(whole, edm_weight(sigma, denoiser), masked_weight(sigma, denoiser))

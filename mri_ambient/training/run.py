@@ -1,9 +1,11 @@
 """A whole run: an ambient (`masked`) prior from the measured lines, then laps of `image` priors on reconstructions.
 
-runs/NAME/            run.json, laps.csv, best.json; of the ambient stage prior.json, prior.safetensors, checkpoint, tensorboard
+runs/NAME/            run.json, data.json (the volumes it began with), laps.csv, best.json; of the ambient stage prior.json,
+                      prior.safetensors, checkpoint, tensorboard
 runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,7 +23,7 @@ from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.find import BEST
 from mri_ambient.store import read_provenance, read_volume
-from mri_ambient.training.checks import check_measured_lines, check_noise_levels, identifiability
+from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, volumes_in
 from mri_ambient.training.kspace_task import KspaceTask
@@ -33,7 +35,7 @@ from mri_ambient.training.run_config import RunConfig
 from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
-RUN, AMBIENT = "run.json", "ambient"
+RUN, DATA, AMBIENT = "run.json", "data.json", "ambient"
 Judge = Callable[[Prior, str], Row]
 
 
@@ -42,12 +44,13 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
 
     Held-out subjects' measured lines choose among the checkpoints of the ambient stage and among the laps, which end when
     they no longer improve. Raises UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than
-    ``config``, or if no stage can start from ``config.init``.
+    ``config``, or one of other volumes, or if no stage can start from ``config.init``.
     """
     ranks = current_ranks()
     ambient_init, lap_init = warm_starts(config)
     if ranks.first:
         claim(folder, config, resume)
+        claim_data(folder, config.data)
     ranks.wait()
     check_masks(config)
     start, e_step = config.start, in_parts(e_step, config.e_step.batch)
@@ -158,7 +161,10 @@ def check_masks(config: RunConfig) -> None:
 
 def check_data(config: RunConfig, data: MeasuredSlices) -> None:
     """Raises UserError if the rule can't learn from these slices; says what they can't teach."""
-    if config.ambient is None or config.ambient.loss == "supervised":
+    if config.ambient is None:
+        return
+    if config.ambient.loss == "supervised":
+        check_complete(data)
         return
     check_measured_lines(data)
     if config.ambient.loss == "noise-aware":
@@ -196,6 +202,28 @@ def claim(folder: Path, config: BaseModel, resume: bool) -> None:
         writable_folder(folder)
         with atomic_write(path) as temporary:
             temporary.write_text(config.model_dump_json(indent=2) + "\n")
+
+
+def claim_data(folder: Path, volumes: Path) -> None:
+    """Keep with the run how each of its volumes was made, or check that they are still those: half a run on other data is a
+    run on neither, and another set of subjects may hold out others. Raises UserError if they are not."""
+    path = folder / DATA
+    made = {
+        volume.name: hashlib.sha256(json.dumps(read_provenance(volume), sort_keys=True).encode()).hexdigest()[:16]
+        for volume in volumes_in(volumes)
+    }
+    if path.exists():
+        before = json.loads(path.read_text())
+        other = sorted(name for name in made.keys() | before.keys() if made.get(name) != before.get(name))
+        if other:
+            named = ", ".join(other[:3]) + " and others" * (len(other) > 3)
+            raise UserError(
+                f"{volumes}: {named} came, went or changed since {folder} began; "
+                "resume with the volumes of then, or train a new run (--init this one goes on from its weights)"
+            )
+    else:
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(made, indent=2) + "\n")
 
 
 def _stage(

@@ -75,6 +75,11 @@ def test_same_mask_in_a_child_process():
     assert mask_seed("volume", 3, 4, "random") != mask_seed("volume", 4, 4, "random")
 
 
+def test_seeds_count_to_their_last_digit():
+    assert len({mask_seed("volume", 0, seed, "samples") for seed in (20260101, 20260102, 20260103)}) == 3
+    assert mask_seed("volume", 0, 4, "random") == mask_seed("volume", 0, 4.0, "random")
+
+
 def test_removal_stays_inside_the_mask_and_keeps_the_acs():
     acquired = torch.ones(128, dtype=torch.bool)
     mask = line_mask("random", 4, 10, acquired, generator())

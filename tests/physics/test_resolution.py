@@ -23,9 +23,11 @@ def test_down_and_up_is_the_identity_for_a_band_limited_image():
 def test_kspace_keeps_its_measured_lines():
     kspace = fft2c(random_complex((24, 24), 1))
     mask = torch.rand(1, 24, generator=torch.Generator().manual_seed(2)) < 0.5
-    small, small_mask = resize_kspace(kspace * mask, (16, 16)), resize_mask(mask, (16, 16))
+    small, small_mask = resize_kspace(kspace * mask, (16, 16)), resize_mask(mask, 24, (16, 16))
     assert small_mask.shape == (1, 16)
     assert torch.equal(small.abs().sum(0) > 0, small_mask[0])
+    large, large_mask = resize_kspace(kspace * mask, (32, 30)), resize_mask(mask, 24, (32, 30))
+    assert torch.equal(large.abs() > 0, large_mask)  # what was never measured is not measured as 0
 
 
 def test_maps_stay_normalised():

@@ -66,6 +66,13 @@ def test_a_masked_prior_needs_coils(tmp_path):
         sample_prior(untrained("masked", "unrolled"), 1, 2, False, tmp_path, seed=0)
 
 
+def test_a_masked_prior_whose_masks_have_fewer_lines_than_the_acs(prepared):
+    prior = untrained("masked", "unrolled")
+    prior.card.training["accel"] = [6.0]
+    with pytest.raises(UserError, match="fewer than the 8 ACS lines; pass the --data of scans with fewer"):
+        sample_prior(prior, 1, 2, False, prepared, seed=0)
+
+
 def test_files(tmp_path):
     images = random_complex((5, 12, 12), 0, torch.complex64).numpy()
     write_samples(tmp_path / "s.h5", images, {"seed": 3})

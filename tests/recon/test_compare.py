@@ -1,14 +1,16 @@
 import csv
 import json
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
-from mri_ambient.commands.comparison import open_source
+from mri_ambient.commands.comparison import open_source, raw_scans
 from mri_ambient.errors import UserError
 from recon.calibration import coverage, temperature
 from recon.compare import Outcome, require_unseen, write_outputs
@@ -53,8 +55,10 @@ def test_rows_are_made_once(scans, tmp_path):
     torn.write_text(torn.read_text()[:100])
     again = compare_scan(counting, 3.0, PLAN, tmp_path)
     assert prepared == [2, 3, 3]
-    assert again[0] == first[1][0]
-    changed = {key for key in again[1] if again[1][key] != first[1][1][key]}
+    (kept_row, remade), _ = again
+    (before, torn_before), _ = first[1]
+    assert kept_row == before
+    changed = {key for key in remade if remade[key] != torn_before[key]}
     assert changed <= {"seconds_per_slice"}
 
 
@@ -155,6 +159,44 @@ def test_another_comparison_is_not_overwritten(tmp_path):
     )
 
 
+def test_a_method_that_fails_costs_its_own_row_alone(scans, tmp_path, monkeypatch):
+    def diverging(problem, prior, samples, settings, generators, callback):
+        raise UserError("cg-sense: diverged")
+
+    monkeypatch.setitem(METHODS, "cg-sense", replace(METHODS["cg-sense"], solve=diverging))
+    rows, failed = compare_scan(OPEN(scans / "subject_0.h5"), 2.0, PLAN, tmp_path)
+    assert [row["method"] for row in rows] == ["zero-filled"]
+    assert failed == ["subject_0 at R=2: cg-sense: diverged"]
+
+
+def test_without_bart_its_methods_are_left_out_or_refused_at_once(monkeypatch):
+    monkeypatch.setenv("BART_TOOLBOX_PATH", "/nowhere")
+    assert named_methods("") == [name for name in METHODS if "bart" not in name]
+    with pytest.raises(UserError, match="bart: the program is not in BART_TOOLBOX_PATH"):
+        named_methods("cg-sense,bart-tv")
+
+
+def test_two_scans_of_one_name(tmp_path, scans):
+    for name in ("a.h5", "b.h5", "a.cfl"):
+        shutil.copy(scans / "subject_0.h5", tmp_path / name)
+    with pytest.raises(UserError, match="has the name of a.cfl|has the name of a.h5"):
+        raw_scans(tmp_path)
+    (tmp_path / "a.cfl").unlink()
+    assert len(raw_scans(tmp_path)) == 2
+
+
+def test_lesions_in_a_scan_with_a_mask_of_rows_and_columns(tmp_path, scans):
+    """All of it True: the same as without."""
+    shutil.copy(scans / "subject_0.h5", tmp_path)
+    with h5py.File(tmp_path / "subject_0.h5", "r+") as file:
+        file["mask"] = np.ones(file["kspace"].shape[-2:], bool)
+    with_mask, without = (
+        open_source(path, mask="random", slices=1, lesions=True, seed=0).case(3.0).lesioned
+        for path in (tmp_path / "subject_0.h5", scans / "subject_0.h5")
+    )
+    torch.testing.assert_close(with_mask.reference, without.reference)
+
+
 def test_an_unknown_method_and_a_prior_of_another_acceleration():
     with pytest.raises(UserError, match="--methods magic: is not one of zero-filled, cg-sense.*dds"):
         named_methods("dds,magic")
@@ -183,10 +225,17 @@ def test_a_scan_that_was_tuned_on_is_refused(scans):
 def test_kept_rows_are_those_of_their_identity(tmp_path):
     calls = []
 
-    def compute() -> dict:
+    def compute(picture: Path | None) -> dict:
         calls.append(1)
+        if picture:
+            picture.touch()
         return {"value": len(calls)}
 
     assert kept(tmp_path, "a/b", {"x": 1}, compute)["value"] == 1
     assert kept(tmp_path, "a/b", {"x": 1}, compute)["value"] == 1
     assert kept(tmp_path, "a/b", {"x": 2}, compute)["value"] == 2
+    drawn = kept(tmp_path, "a/b", {"x": 3}, compute, pictured=True)
+    assert kept(tmp_path, "a/b", {"x": 3}, compute, pictured=True) == drawn
+    (tmp_path / drawn["picture"]).unlink()
+    assert kept(tmp_path, "a/b", {"x": 3}, compute, pictured=True)["value"] == 4
+    assert kept(tmp_path, "a/b", {"x": 4}, compute, pictured=True)["picture"] != drawn["picture"]

@@ -7,7 +7,8 @@ import pytest
 
 from mri_ambient.commands.comparison import open_source
 from mri_ambient.errors import UserError
-from recon.compare_plan import planned_runs
+from mri_ambient.processes import Spread
+from recon.compare_plan import planned_runs, untuned
 from recon.compare_rows import Plan, Run
 from recon.held_out import hide
 from recon.methods import METHODS, Method
@@ -26,6 +27,7 @@ from recon.tuning import (
     held_out_rows_at,
     nearest,
     read_tuned,
+    tune,
     tuning_table,
     write_tuned,
 )
@@ -86,6 +88,8 @@ def test_the_best_on_average_wins_and_brings_its_temperature():
     assert [(score.mean, score.one) for score in found.scores] == [(0.3, 0.6), (0.25, 0.5)]
     assert found.temperature == pytest.approx(2, rel=0.05)
     assert chosen_of(runs[0], runs, [row | {"spreads": False} for row in rows], truth=True)[1].temperature is None
+    without_one = [row for row in rows if row["NRMSE_mean"] != 0.3]  # on which the second failed
+    assert chosen_of(runs[0], runs, without_one, truth=True)[0] == runs[0]
     held = [row | {"held_out": [row["NRMSE_mean"]]} for row in rows]
     assert chosen_of(runs[0], runs, held, truth=False)[0] == runs[1]
 
@@ -105,12 +109,52 @@ def test_compare_takes_what_was_tuned():
     prior = untrained("image")
     prior.card.weights_sha256 = "p"
     tuned = tuned_with(dds={4.0: choice({"eta": 0.1}, "p")})
-    (run,) = planned_runs([("dds", prior)], [5.0], tuned)
+    (run,) = planned_runs([("dds", prior)], [5.0], [tuned])
     assert (run.settings.eta, run.temperature, run.tuned_at) == (0.1, 1.5, 4.0)
-    (run,) = planned_runs([("dds", prior)], [5.0], None)
+    (run,) = planned_runs([("dds", prior)], [5.0], [])
     assert (run.settings, run.temperature, run.tuned_at) == (METHODS["dds"].settings, 1.0, None)
-    names = [run.label for run in planned_runs([("dds", prior), ("dds", untrained("masked"))], [5.0], None)]
+    names = [run.label for run in planned_runs([("dds", prior), ("dds", untrained("masked"))], [5.0], [])]
     assert all("(" in name for name in names)
+
+
+def test_two_priors_have_each_their_own(tmp_path):
+    """Or are said not to be tuned, beside one that is."""
+    priors = []
+    for name, eta in (("a", 0.1), ("b", 0.2)):
+        prior = untrained("image")
+        prior.path, prior.card.weights_sha256 = tmp_path / name, name
+        (tmp_path / name).mkdir()
+        write_tuned(tmp_path / name / NAME, tuned_with(dds={4.0: choice({"eta": eta}, name)}))
+        priors.append(("dds", prior))
+    studies = find_tuned(None, [prior for _, prior in priors])
+    runs = planned_runs(priors, [4.0], studies.values())
+    assert [run.settings.eta for run in runs] == [0.1, 0.2]
+    assert untuned(runs) == []
+    (warning,) = untuned(planned_runs(priors, [4.0], list(studies.values())[:1]))
+    assert f"defaults beside tuned ones: {runs[1].label};" in warning
+    assert untuned(planned_runs(priors, [4.0], [])) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_methods_settings_come_back_from_the_file(name, tmp_path):
+    """An infinite rho too."""
+    run = Run(name, name, 4.0, METHODS[name].settings)
+    write_tuned(tmp_path / NAME, tuned_with(**{name: {4.0: choice(run.as_stored())}}))
+    assert nearest(read_tuned(tmp_path / NAME), name, 4.0, "").settings == METHODS[name].settings
+
+
+def test_what_can_not_be_done_is_left_out_and_told(scans, tmp_path):
+    """R=16 leaves fewer lines than the ACS; at R=12 there is nothing to hide: what could be tuned is, and can be read."""
+    plan = Plan((), 1, 0, "random", 1, False)
+    paths = [scans / "subject_0.h5"]
+    folder = tmp_path / "rows"
+    tuned, failed = tune(paths, [("cg-sense", None)], [3.0, 12.0, 20.0], True, plan, folder, OPEN, Spread(1))
+    assert set(tuned.methods["cg-sense"]) == {3.0, 12.0}
+    assert tuned.methods["cg-sense"][12.0].held_out_limit is None
+    assert "subject_0 at R=20: " in failed[0]
+    assert len(failed) == 1
+    write_tuned(tmp_path / NAME, tuned)
+    assert read_tuned(tmp_path / NAME) == tuned
 
 
 def test_the_file_and_where_it_is_found(tmp_path):
@@ -120,10 +164,10 @@ def test_the_file_and_where_it_is_found(tmp_path):
     prior = untrained("image")
     for folder in (tmp_path, tmp_path / "lap1"):
         prior.path = folder
-        assert find_tuned(None, [prior]) == (tmp_path / NAME, tuned)
+        assert find_tuned(None, [prior]) == {tmp_path / NAME: tuned}
     prior.path = tmp_path / "a" / "b"
-    assert find_tuned(None, [prior]) is None
-    assert find_tuned(tmp_path / NAME, []) == (tmp_path / NAME, tuned)
+    assert find_tuned(None, [prior]) == {}
+    assert find_tuned(tmp_path / NAME, []) == {tmp_path / NAME: tuned}
     with pytest.raises(UserError, match="nowhere.json: can't be read"):
         find_tuned(tmp_path / "nowhere.json", [])
     (tmp_path / NAME).write_text('{"format": 1}')
@@ -135,7 +179,7 @@ def test_the_file_and_where_it_is_found(tmp_path):
 def test_lines_are_held_out_of_complete_scans_too(scans, tmp_path):
     """An error a slice, of one image that was not shown those lines."""
     plan = Plan((Run("cg-sense", "cg-sense", 3.0),), 1, 0, "random", 1, False)
-    (row,) = held_out_rows_at(scans / "subject_0.h5", 3.0, plan, tmp_path, OPEN)
+    ((row,), _) = held_out_rows_at(scans / "subject_0.h5", 3.0, plan, tmp_path, OPEN)
     assert len(row["held_out"]) == 1
     assert 0.05 < row["held_out"][0] < 2
     volume = OPEN(scans / "subject_0.h5").case(3.0).volume

@@ -6,7 +6,16 @@ from mri_ambient.physics.masks import line_mask, measured_probability, remove_li
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.training.data import Batch
-from mri_ambient.training.losses import LOSSES, Shown, edm_weight, masked_weight, published, supervised, weighted
+from mri_ambient.training.losses import (
+    LOSSES,
+    Shown,
+    edm_weight,
+    masked_weight,
+    published,
+    supervised,
+    weight_for,
+    weighted,
+)
 from tests.operators import random_complex
 
 SIZE, ACS, ACCEL = 12, 2, 3
@@ -51,6 +60,17 @@ def draws(kind: str, count: int, removed: int = 1) -> tuple[Batch, Shown, Tensor
         ("",) * count,
     )
     return batch, Shown(torch.stack(further).unsqueeze(1), torch.stack(q).unsqueeze(1)), truth
+
+
+def test_a_slices_weight_does_not_depend_on_its_batch():
+    """EDM's where it is seen whole, bounded where lines are missing."""
+    mask = torch.ones(2, 1, SIZE, dtype=torch.bool)
+    mask[1, :, 3] = False
+    sigma, denoiser = torch.full((2,), 0.05), Constant(scene()[2])
+    weight = weight_for(Shown(mask, torch.ones(2, 1, SIZE)), sigma, denoiser)
+    torch.testing.assert_close(weight[0], edm_weight(sigma, denoiser)[0])
+    torch.testing.assert_close(weight[1], masked_weight(sigma, denoiser)[1])
+    assert weight[0] > 1.5 * weight[1]
 
 
 @pytest.mark.parametrize("kind", ["random", "equispaced", "gaussian"])

@@ -18,6 +18,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import read_card
 from mri_ambient.priors.denoisers import Architecture, Denoiser
+from mri_ambient.store import write_volume
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
 from mri_ambient.training.kspace_task import KspaceTask
@@ -130,6 +131,41 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     assert not (folder / "lap1" / "prior.json").exists()
     run(config(prepared), folder, resume=True)
     assert_equal(folder, finished)
+
+
+def test_a_run_goes_on_with_the_volumes_it_began_with(prepared, tmp_path):
+    """One more, or one prepared otherwise, is another run."""
+    data, folder = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(prepared, data)
+    run(config(data), folder, resume=False)
+    shutil.copy(data / "subject_0.h5", data / "more.h5")
+    with pytest.raises(
+        UserError, match="data: more.h5 came, went or changed since .*run began; resume with the volumes"
+    ):
+        run(config(data), folder, resume=True)
+    (data / "more.h5").unlink()
+    run(config(data), folder, resume=True)
+    with h5py.File(data / "subject_1.h5", "r+") as file:
+        file.attrs["provenance"] = file.attrs["provenance"].replace('"acs": 8', '"acs": 10')
+    with pytest.raises(UserError, match="data: subject_1.h5 came, went or changed"):
+        run(config(data), folder, resume=True)
+
+
+def test_supervised_refuses_undersampled_volumes(undersampled, tmp_path):
+    """What was not measured is not 0."""
+    write_volume(tmp_path / "data" / "scan.h5", undersampled)
+    with pytest.raises(UserError, match="scan.h5: is undersampled, and --loss supervised learns from complete scans"):
+        run(config(tmp_path / "data", loss="supervised"), tmp_path / "run", resume=False)
+
+
+def test_columns_are_cut_where_all_of_them_were_measured(prepared, undersampled, tmp_path):
+    """Else a patch would be the image of other lines than its mask says."""
+    write_volume(tmp_path / "data" / "scan.h5", undersampled)
+    settings = TrainConfig(accel=(1.0,), loss="supervised", strip=16, **TINY)
+    for folder, columns in ((prepared, 16), (tmp_path / "data", 48)):
+        batch = KspaceTask(MeasuredSlices(folder, (1.0,), "random"), settings).draw(0).batch
+        assert batch.kspace.shape[-2:] == (16, columns)
+        assert batch.mask.shape[-1] == columns
 
 
 def test_a_run_is_not_overwritten_nor_mixed(finished, prepared):
