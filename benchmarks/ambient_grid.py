@@ -60,6 +60,7 @@ CLASSICAL = {
     "l1-wavelet": lambda problem, weight: l1_wavelet(problem, L1WaveletSettings(weight)),
 }
 VALIDATION_SLICES = 12
+DDS, MMPS = DdsSettings(steps=30), MmpsSettings()
 SMOOTHED = 200  # steps, in a picture
 REGULARISATIONS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
@@ -67,7 +68,11 @@ WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M par
 
 def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
     """out/train and out/test: every tenth patient, once, is for the test; the others are drawn ``draws`` times."""
+    about = {"anatomy": anatomy.name, "matrix": matrix, "draws": draws}
     if (out / "data.json").exists():
+        made = json.loads((out / "data.json").read_text())
+        if any(made.get(key, value) != value for key, value in about.items()):
+            raise SystemExit(f"{out}: holds data of other settings; choose another --out")
         return
     settings = SimulateSettings(matrix=matrix, slices=36, coils=COILS, snr=30.0, seed=0, anatomy=str(anatomy))
     patients = [patient.identity for patient in read_patients(anatomy)]
@@ -82,7 +87,7 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
         elif (out / "silent" / path.name).exists():
             shutil.move(out / "silent" / path.name, out / "truth" / path.name)
             shutil.move(path, out / "test" / path.name)
-    (out / "data.json").write_text(json.dumps({"test patients": sorted(kept), "draws": draws}) + "\n")
+    (out / "data.json").write_text(json.dumps({"test patients": sorted(kept)} | about) + "\n")
 
 
 def prepare_data(out: Path, accels: list[float]) -> None:
@@ -199,8 +204,14 @@ def evaluated(folder: Path, slices: Slices, accel: float, sampled: bool) -> dict
     """The evaluation of a prior, kept beside it; ``sampled``: also of its samples."""
     prior, kept = load_prior(folder), folder / f"evaluation_r{accel:g}.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
-    if found.get("weights_sha256") != prior.card.weights_sha256:
-        found = {"weights_sha256": prior.card.weights_sha256, "errors": evaluate(prior, slices, sampled)}
+    how = {
+        "weights_sha256": prior.card.weights_sha256,
+        "dds": repr(DDS),
+        "mmps": repr(MMPS),
+        "slices": len(slices.reference),
+    }
+    if any(found.get(key) != value for key, value in how.items()):
+        found = how | {"errors": evaluate(prior, slices, sampled)}
         kept.write_text(json.dumps(found))
     return found["errors"]
 
@@ -214,9 +225,9 @@ def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
         row["one step"] = mean_nrmse(one, slices)
     ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {}
     if sampled:
-        ways["dds"] = dds, DdsSettings(steps=30)
+        ways["dds"] = dds, DDS
     if prior.card.kind == "image":
-        ways["mmps"] = mmps, MmpsSettings()
+        ways["mmps"] = mmps, MMPS
     for name, (sampler, settings) in ways.items():
         generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
         denoise = denoiser_for(prior, problem, settings.masks, SAMPLES, generators, settings.precise)

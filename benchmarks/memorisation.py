@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 from mri_ambient.priors.pixel_sampling import sample_pixels
 from mri_ambient.training.audit_report import draw_audit
 from mri_ambient.training.config import ImageConfig
-from mri_ambient.training.image_run import ImageRunConfig, architecture_for, run_images
+from mri_ambient.training.image_run import architecture_for, described, run_images
 from mri_ambient.training.images import Images, read_images
 from mri_ambient.training.memorisation import FEATURES, audit, bandpass, directions_of
 from mri_ambient.training.two_sample import mmd, sliced_wasserstein
@@ -70,7 +70,7 @@ def run_case(name: str, settings: dict[str, Any], out: Path, images: int) -> dic
     base = SETTINGS | {"images": images} | settings
     architecture = architecture_for(Images("training", training.pixels), ImageConfig.model_validate(base), WIDTHS)
     config = ImageConfig.model_validate(base | {"architecture": architecture})
-    prior = run_images(ImageRunConfig(images=(out / "training.npz").resolve(), training=config), out / name, True)
+    prior = run_images(described(out / "training.npz", training, config), out / name, True)
     samples = sample_pixels(prior, OTHERS, STEPS, SEED)
     row = {"case": name}
     for space, features in FEATURES.items():

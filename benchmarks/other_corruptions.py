@@ -31,7 +31,7 @@ from mri_ambient.priors.card import load_pixel_prior
 from mri_ambient.priors.pixel_denoiser import PixelArchitecture
 from mri_ambient.priors.pixel_sampling import draw_pixels, sample_pixels
 from mri_ambient.training.config import ImageConfig
-from mri_ambient.training.image_run import ImageRunConfig, run_images
+from mri_ambient.training.image_run import described, run_images
 from mri_ambient.training.image_task import draw_batch
 from mri_ambient.training.images import read_images
 from mri_ambient.training.memorisation import audit
@@ -143,9 +143,7 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
     folder = out / name
     if not (folder / "rows.json").exists():
         init = load_pixel_prior(out / case.init) if case.init else None
-        prior = run_images(
-            ImageRunConfig(images=(out / f"{case.data}.npz").resolve(), training=config), folder, True, init
-        )
+        prior = run_images(described(out / f"{case.data}.npz", data, config, init), folder, True, init)
         rows = []
         ways: dict[str, dict[str, Any]] = {"": {}}
         if config.rule.startswith("tweedie"):

@@ -2,7 +2,8 @@
 
     python benchmarks/samplers.py --out samplers [--subjects 6 --slices 1 --accel 4 8 --samples 8 --only dds mmps ...]
 
-Prints Markdown; writes samplers.csv and error_and_time.png. Resumable: rows that samplers.csv has are not measured again.
+Prints Markdown; writes samplers.csv and error_and_time.png. Resumable: rows that samplers.csv has are not measured again; it
+has rows of one prior, of as many samples and scans.
 NRMSE (magnitude, against the MVUE of the complete scan, mean over scans) of one sample (mean over all K) and of the mean of K;
 std/error as in the demo; network calls a sample, forward + backward; seconds a slice with all its samples, of one thread of
 the processor alone, whatever else it does. `mean` of adps is that of K independent runs.
@@ -63,6 +64,7 @@ ROWS: list[tuple[str, Any]] = [
     ("adps", AdpsSettings()),
 ]
 COLUMNS = ("R", "method", "steps", "settings", "one sample", "mean", "std/error", "forward", "backward", "s/slice")
+ORIGIN = ("K", "scans", "slices", "prior")  # of samplers.csv alone
 Row = dict[str, Any]
 
 
@@ -93,6 +95,13 @@ def measure(
 ) -> list[Row]:
     """``rows`` and those of ``settings`` at R that they lack, kept in samplers.csv as they come."""
     priors = {method: find_prior(METHODS[method].kinds, chosen.prior) for method, _ in settings}
+    of_all = {"K": str(chosen.samples), "scans": str(chosen.subjects), "slices": str(chosen.slices)}
+    origins = {name: of_all | {"prior": prior.card.weights_sha256[:8]} for name, prior in priors.items()}
+    for row in rows:
+        if any(row.get(key) != value for key, value in origins.get(row["method"], {}).items()):
+            raise SystemExit(
+                f"{chosen.out}: holds rows of another prior, or of other samples or scans; choose another --out"
+            )
     simulation = SimulateSettings(slices=chosen.slices, seed=VALIDATION_SEED)
     with tempfile.TemporaryDirectory() as folder:
         scans = [read_scan(path) for path in simulate_folder(Path(folder), chosen.subjects, simulation)]
@@ -109,9 +118,10 @@ def measure(
         }
         if any(all(row[name] == value for name, value in key.items()) for row in rows):
             continue
-        rows = [*rows, key | errors_and_cost(method, options, cases, priors[method], chosen.samples)]
+        found = errors_and_cost(method, options, cases, priors[method], chosen.samples)
+        rows = [*rows, key | found | origins[method]]
         with (chosen.out / "samplers.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, (*COLUMNS, *ORIGIN))
             writer.writeheader()
             writer.writerows(rows)
         stderr.print(rows[-1])

@@ -122,7 +122,8 @@ def _principal(
     not, for two eigenvalues are nearly equal, are solved one by one if the value is above ``relevant``.
     """
     rows, columns = gram.shape[:2]
-    coarse = torch.linalg.eigh(gram[START // 2 :: START, START // 2 :: START]).eigenvectors[..., -1]
+    first = [min(START // 2, size - 1) for size in (rows, columns)]  # the last block may have few rows
+    coarse = torch.linalg.eigh(gram[first[0] :: START, first[1] :: START]).eigenvectors[..., -1]
     near = lambda n, m: (torch.arange(n, device=gram.device) // START).clamp_max(m - 1)  # noqa: E731
     vector = coarse[near(rows, coarse.shape[0])][:, near(columns, coarse.shape[1]), :, None]
     for _ in range(iterations - 1):  # not normalised in between: an eigenvalue's power stays far from underflow

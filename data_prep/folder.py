@@ -1,5 +1,6 @@
 """A folder of raw scans -> a folder of prepared volumes and its manifest: spread over processes, resumable, never half done."""
 
+import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ def prepare_folder(
     """Prepare every scan of ``folder`` into ``out``; a file is a scan by its content, or claims to be one by its name.
 
     A finished volume of the same source and settings, unchanged since, is skipped. A bad file, and a dying worker, are
-    reported and the rest go on. Raises UserError if there is nothing to do or nowhere to write, or if ``out`` holds volumes of
+    reported and the rest go on; so is a scan whose volume would replace that of a scan of the same name in another folder,
+    unless ``force``. Raises UserError if there is nothing to do or nowhere to write, or if ``out`` holds volumes of
     other settings and ``force`` was not asked for.
     """
     if folder.is_file():
@@ -79,15 +81,20 @@ def prepare_folder(
         else:
             targets[target] = path
     spread = spread or Spread()
-    jobs = [(source, target, settings) for target, source in targets.items()]
+    jobs = [(source, target, settings, force) for target, source in targets.items()]
     if spread.dask is not None:  # its workers have working directories of their own
-        jobs = [(source.absolute(), target.absolute(), settings) for source, target, settings in jobs]
+        jobs = [(source.absolute(), target.absolute(), *others) for source, target, *others in jobs]
     run_jobs(prepare_file, jobs, spread, "preparing", collect)
     return summary
 
 
-def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple[dict[str, Any], bool]:
-    """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before."""
+def prepare_file(
+    source: Path, target: Path, settings: PrepareSettings, force: bool = False
+) -> tuple[dict[str, Any], bool]:
+    """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before.
+
+    Raises UserError if ``target`` is of another folder's scan of that name, unless ``force``.
+    """
     try:
         source_hash = files_hash(files_of(source))
     except OSError as error:
@@ -102,6 +109,14 @@ def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple
         and entry.get("prepared_sha256") == files_hash([target])
     ):
         return entry, False
+    folder = hashlib.sha256(bytes(source.parent.resolve())).hexdigest()[
+        :12
+    ]  # not its name, which may tell of a patient
+    if entry is not None and entry.get("folder", folder) != folder and target.is_file() and not force:
+        raise UserError(
+            f"{source}: {target} was prepared from a scan of that name in another folder; rename one of the two, choose "
+            "another --out, or pass --force to replace it"
+        )
     volume = prepare(read_scan(source), settings)
     write_volume(target, volume)
     entry = {
@@ -109,6 +124,7 @@ def prepare_file(source: Path, target: Path, settings: PrepareSettings) -> tuple
         "prepared_sha256": files_hash([target]),
         "source": source.name,
         "source_sha256": source_hash,
+        "folder": folder,
         "settings": asdict(settings),
         "version": __version__,
         "format": volume.provenance["format"],

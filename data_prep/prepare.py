@@ -55,7 +55,8 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     if not level > 0:
         level, noise_covariance = torch.tensor(1.0), torch.eye(len(noise), dtype=torch.complex64)
     white = level * whitener(noise_covariance)
-    residual_std = noise_std((white @ noise).flatten())
+    alive = white.diagonal() != 0  # dead coils have no noise to take the level from
+    residual_std = noise_std((white @ noise)[alive].flatten())
 
     count, coils = len(measured), min(settings.coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)

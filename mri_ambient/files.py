@@ -43,7 +43,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield temporary
             if path.exists():
                 path.rename(replaced)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                if replaced.exists() and not path.exists():
+                    replaced.rename(path)  # the old one stays
+                raise
     finally:
         for folder in (temporary, replaced):
             shutil.rmtree(folder, ignore_errors=True)

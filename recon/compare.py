@@ -115,15 +115,16 @@ def compare_file(path: Path, accel: float, plan: Plan, folder: Path, open_source
 
 
 def require_unseen(source: Source, path: Path, plan: Plan) -> None:
-    """Raises UserError if settings were chosen on this scan: on its very k-space, or, for raw scans, on one of the same name
-    and subject. Simulated scans of different seeds share names."""
-    for digest, name, subject in plan.tuning_scans:
-        alike = not source.simulated and (name, subject) == (source.name, source.subject)
-        if digest == source.sha256 or alike:
-            raise UserError(
-                f"{path}: is one of the scans on which the methods were tuned, which flatters them; compare on others, or pass "
-                "another --tuned"
-            )
+    """Raises UserError if settings were chosen on this scan, or a prior trained with it: on its very k-space, or, if it is raw,
+    on one of the same name and subject. Simulated scans of different seeds share names."""
+    for scans, why, remedy in (
+        (plan.tuning_scans, "on which the methods were tuned, which flatters them", "--tuned"),
+        (plan.training_scans, "with which a prior was trained, which flatters it", "--prior"),
+    ):
+        for digest, name, subject in scans:
+            alike = not source.simulated and (name, subject) == (source.name, source.subject)
+            if digest == source.sha256 or alike:
+                raise UserError(f"{path}: is one of the scans {why}; compare on others, or pass another {remedy}")
 
 
 def write_outputs(outcome: Outcome, plan: Plan, out: Path, notes: Sequence[str]) -> list[Table]:

@@ -64,16 +64,20 @@ def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
 
 
 def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> None:
-    """Write ``stem``.png, .svg and .pdf: the middle slice of one scan by all methods at each R, see
+    """Write ``stem``.png, .svg and .pdf: the middle slice of one scan at each R by all methods that did not fail at one, see
     :func:`recon.figure.print_figure`."""
+    accels, labels = sorted({row["accel"] for row in rows}), [row["label"] for row in rows]
+    everywhere = {label for label in labels if labels.count(label) == len(accels)}  # one may have failed at an R
     blocks = []
-    for accel in sorted({row["accel"] for row in rows}):
+    for accel in accels:
         images, truth = {}, None
         for row in rows:
-            if row["accel"] == accel:
+            if row["accel"] == accel and row["label"] in everywhere:
                 with np.load(folder / row["picture"]) as arrays:
                     images[row["label"]], truth = arrays["image"], arrays["reference"]
         blocks.append(Block(f"R = {accel:g}", images, truth))
+    if not everywhere:
+        return
     realised = sorted({row["realised_accel"] for row in rows})
     caption = (
         f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, realised R = "

@@ -79,7 +79,7 @@ def claim(out: Path, plan: Plan, force: bool) -> None:
     """Write what is compared to ``out/plan.json``. Raises UserError if something else was, unless ``force``. The scans may
     change: there may be more of them by now."""
     path = out / "plan.json"
-    text = json.dumps(asdict(replace(plan, pictured="")), indent=2, default=str) + "\n"
+    text = json.dumps(asdict(replace(plan, pictured="", training_scans=())), indent=2, default=str) + "\n"
     if path.exists() and path.read_text() != text and not force:
         raise UserError(
             f"{out}: holds a comparison of other methods or settings; pass --force to replace its tables (finished rows that "

@@ -77,7 +77,8 @@ class Run:
 @dataclass(frozen=True)
 class Plan:
     """What is compared, besides the scans. slices: how many of the middle, None for all. pictured: the scan whose middle slice
-    is kept as a picture. tuning_scans: (sha256, name, subject) of scans on which settings were chosen."""
+    is kept as a picture. tuning_scans, training_scans: (sha256, name, subject) of scans on which settings were chosen, or which
+    the priors' runs had; neither may be compared on."""
 
     runs: tuple[Run, ...]
     samples: int
@@ -87,6 +88,7 @@ class Plan:
     lesions: bool
     pictured: str = ""
     tuning_scans: tuple[tuple[str, str, str], ...] = ()
+    training_scans: tuple[tuple[str, str, str], ...] = ()
 
 
 def kept(folder: Path, name: str, identity: Row, compute: Callable[[Path | None], Row], pictured: bool = False) -> Row:

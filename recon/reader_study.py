@@ -114,12 +114,16 @@ def write_ranking(
         writer.writerows(lines)
 
 
-def unblind(paths: Sequence[Path], studies: Sequence[Study]) -> dict[str, list[int]]:
+Rank = tuple[int, int]
+"""(which, of how many)."""
+
+
+def unblind(paths: Sequence[Path], studies: Sequence[Study]) -> dict[str, list[Rank]]:
     """Method -> the ranks that all readers gave it, the best mean first. paths: of :func:`write_ranking`, a file a reader.
 
     Raises UserError if a file is not one of these studies' rankings.
     """
-    ranks: dict[str, list[int]] = {}
+    ranks: dict[str, list[Rank]] = {}
     for path in paths:
         try:
             with path.open(newline="", encoding="utf-8") as file:
@@ -128,19 +132,23 @@ def unblind(paths: Sequence[Path], studies: Sequence[Study]) -> dict[str, list[i
                     if (picture.study.about.name, picture.slice) != (line["scan"], int(line["slice"])):
                         raise ValueError(f"picture {line['picture']} is another scan")
                     method = picture.methods[picture.letters.index(line["letter"])]
-                    ranks.setdefault(method, []).append(int(line["rank"]))
+                    ranks.setdefault(method, []).append((int(line["rank"]), len(picture.letters)))
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise UserError(
                 f"{path}: is no ranking of these reconstructions ({error}); give those that were ranked"
             ) from error
-    return dict(sorted(ranks.items(), key=lambda item: sum(item[1]) / len(item[1])))
+    return dict(sorted(ranks.items(), key=lambda item: mean_rank(item[1])))
 
 
-def ranking_table(ranks: Mapping[str, Sequence[int]]) -> Table:
+def mean_rank(given: Sequence[Rank]) -> float:
+    return sum(rank for rank, _ in given) / len(given)
+
+
+def ranking_table(ranks: Mapping[str, Sequence[Rank]]) -> Table:
     table = Table(title="Who was who; 1 is best", title_justify="left", box=SIMPLE)
     for name in ("method", "mean rank", "times first", "times last", "pictures"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for method, given in ranks.items():
-        counts = (given.count(1), given.count(len(ranks)), len(given))
-        table.add_row(method, f"{sum(given) / len(given):.2f}", *map(str, counts))
+        counts = (sum(rank == 1 for rank, _ in given), sum(rank == last for rank, last in given), len(given))
+        table.add_row(method, f"{mean_rank(given):.2f}", *map(str, counts))
     return table

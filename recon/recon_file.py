@@ -124,7 +124,7 @@ def write_reconstruction(
     )
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
-        for key, value in about.model_dump(mode="json").items():
+        for key, value in about.model_dump().items():  # in Python's mode, which keeps an infinite rho
             file.attrs[key] = json.dumps(value)
         file["reconstruction"] = found.mean.abs().numpy()
         file["mean"] = found.mean.numpy()

@@ -122,6 +122,8 @@ def test_options_that_need_each_other_and_wrong_kinds_of_path(typed, tmp_path, s
     assert "--mask gaussian: says how --accel undersamples" in typed("prep fastmri --mask gaussian")[1]
     assert "--mask gaussian: says how --accel undersamples" in typed("recon fastmri/subject_0.h5 --mask gaussian")[1]
     assert "is a folder; give one scan of it" in typed("recon fastmri")[1]
+    for command in ("info", "recon", "report"):
+        assert "is a folder" in typed(f"{command} .")[1]
     assert "is a file; give the folder that holds it" in typed("prep fastmri/subject_0.h5")[1]
     assert typed("prep fastmri --accel 3 --mask gaussian --acs 8")[0] == 0
     code, said = typed("train --accel 3 --images 16")

@@ -18,9 +18,9 @@ SCAN_SUFFIXES = {".h5", ".hdf5", ".mrd", ".hdr", ".ra", ".npy"}  # a file so nam
 
 def read_scan(path: Path) -> Scan:
     """Read and check a scan. Raises UserError in one sentence if the file is not usable."""
-    path = _header_of(path)
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give one scan of it, or prepare them all with `mri-ambient prep`")
+    path = _header_of(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a raw scan ({FORMATS})")
     try:

@@ -11,6 +11,7 @@ from data_prep.readers.header import Header
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
+STRAY = 0.1  # of the samples of a 2-D mask: so many may be 0 by chance, as integer data have it
 HELP = "store it as complex (slice, coil, y, x), y the readout"
 
 
@@ -39,12 +40,13 @@ def make_scan(
         raise UserError(f"{path}: `kspace` is empty, shape {kspace.shape}; export the scan again")
     header = header or Header()
     samples = _complex(kspace)
-    measured = torch.zeros(samples.shape[-2:], dtype=torch.bool)
-    for image in samples:  # slice by slice: a volume's temporaries would be as large as the volume
+    there = torch.zeros(len(samples), *samples.shape[-2:], dtype=torch.bool)
+    for index, image in enumerate(samples):  # slice by slice: a volume's temporaries would be as large as the volume
         peak = image.abs().amax(0)
         if not torch.isfinite(peak).all():
             raise UserError(f"{path}: `kspace` has NaN or infinite entries; export the scan again without them")
-        measured |= peak > 0
+        there[index] = peak > 0
+    measured = there.any(0)
     if not measured.any():
         raise UserError(f"{path}: `kspace` is zero everywhere; export the scan again")
     coils = samples.shape[1]
@@ -54,8 +56,6 @@ def make_scan(
         )
     if noise is not None and not np.isfinite(noise).all():
         raise UserError(f"{path}: `noise` has NaN or infinite entries; measure it again, or remove it")
-    if sens_maps is not None:
-        _check_maps(path, sens_maps, tuple(samples.shape), header)
 
     acquired = torch.zeros(measured.shape[-1], dtype=torch.bool)
     first, last = header.limits or (0, len(acquired) - 1)
@@ -66,6 +66,9 @@ def make_scan(
         if (own & ~sampled).any():
             notes = (*notes, "the mask also names samples that are 0 in every coil: they were not measured")
         sampled = sampled & own
+    _check_one_pattern(path, there, sampled)
+    if sens_maps is not None:
+        _check_maps(path, sens_maps, tuple(samples.shape), header if len(sampled) == 1 else Header())
     return Scan(
         path=path,
         format=format,
@@ -95,7 +98,21 @@ def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> 
         )
     if not (mask & measured).any():
         raise UserError(f"{path}: `mask` keeps no measured sample; check which axis it describes")
-    return mask
+    return mask[:1] if bool((mask == mask[:1]).all()) else mask
+
+
+def _check_one_pattern(path: Path, there: Bool[Tensor, "slice y x"], sampled: Bool[Tensor, "#y x"]) -> None:
+    """Raises UserError if a slice lacks what the scan has as a whole: a line, or many of the samples of a 2-D mask."""
+    for index, own in enumerate(there):
+        found = own.any(0) if len(sampled) == 1 else own
+        wanted = sampled[0] if len(sampled) == 1 else sampled
+        missing = int((wanted & ~found).sum())
+        if own.any() and missing > (0 if len(sampled) == 1 else STRAY * int(wanted.sum())):
+            what = "lines" if len(sampled) == 1 else "samples"
+            raise UserError(
+                f"{path}: slice {index} lacks {missing} {what} that other slices have, and a scan has one sampling pattern "
+                "here; store slices of one pattern as a scan of their own"
+            )
 
 
 def _line_or_sample_mask(measured: Bool[Tensor, "y x"]) -> Bool[Tensor, "#y x"]:
@@ -113,7 +130,7 @@ def _without_padding(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"]) -
 
 
 def _check_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...], header: Header) -> None:
-    """Of k-space's shape, or with the readout's oversampling removed already."""
+    """Of k-space's shape, or with the readout's oversampling removed already, if the data's can be."""
     slices, coils, rows, columns = shape
     heights = {rows, header.rows or rows}
     if maps.shape not in [(slices, coils, height, columns) for height in heights] or maps.dtype.kind != "c":

@@ -3,14 +3,13 @@
 Optional beside it: ``mask`` [x] or [y, x], ``noise`` [coil, n], ``sens_maps`` like ``kspace``, ``ismrmrd_header``.
 """
 
-import hashlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from data_prep.readers.checks import HELP, make_scan
-from data_prep.readers.header import read_header
+from data_prep.readers.header import pseudonym, read_header
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
@@ -34,7 +33,7 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
         "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
         stored[()].swapaxes(-1, -2) if header is not None and header.swapped else stored[()],
         header=header,
-        subject=_pseudonym(file.attrs.get("patient_id")),
+        subject=pseudonym(file.attrs.get("patient_id")),
         simulated=bool(file.attrs.get("simulated", False)),
         mask=_optional(file, "mask"),
         noise=_optional(file, "noise"),
@@ -45,11 +44,6 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
 def is_ours(file: h5py.File) -> bool:
     """A prepared volume or a reconstruction."""
     return str(file.attrs.get("format", "")).startswith("mri-ambient")
-
-
-def _pseudonym(patient: object) -> str | None:
-    """fastMRI's ``patient_id`` is a random string already; hashed all the same, it only tells scans of one subject."""
-    return None if patient is None else hashlib.sha256(str(patient).encode()).hexdigest()[:12]
 
 
 def _optional(file: h5py.File, key: str) -> np.ndarray | None:

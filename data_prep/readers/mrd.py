@@ -60,6 +60,7 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
         mask=mask[:1] if mask.any(1).all() else mask,
         header=header,
         noise=np.concatenate(noise, axis=1) if noise else None,
+        subject=encoding.subject,
         notes=(*notes, *lines.notes),
     )
 

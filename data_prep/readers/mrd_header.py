@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data_prep.readers.header import Header
+from data_prep.readers.header import Header, pseudonym
 from mri_ambient.errors import UserError
 
 KEPT = ("experimentalConditions", "acquisitionSystemInformation", "encoding")  # the schema insists on the first
@@ -14,19 +14,21 @@ KEPT = ("experimentalConditions", "acquisitionSystemInformation", "encoding")  #
 @dataclass(frozen=True)
 class Encoding:
     """rows, columns: the encoded matrix. first_column: where line 0 goes; negative if the centre's number is above the middle.
-    noise_bandwidth: the receiver's effective over its nominal bandwidth. header: what a Scan keeps of it."""
+    noise_bandwidth: the receiver's effective over its nominal bandwidth. header: what a Scan keeps. subject: a pseudonym."""
 
     rows: int
     columns: int
     first_column: int
     noise_bandwidth: float
     header: Header
+    subject: str | None
 
 
 def read_encoding(path: Path, xml: bytes | str) -> Encoding:
     """The first encoding space. Raises UserError if it can't be parsed or is not 2-D Cartesian, or if `ismrmrd` is missing.
 
-    Who was scanned, where and when is cut out before anything is parsed into values, so that no message can quote it.
+    Who was scanned, where and when is cut out before anything is parsed into values, so that no message can quote it; of the
+    patient's number a hash stays.
     """
     try:
         from ismrmrd import xsd
@@ -36,6 +38,7 @@ def read_encoding(path: Path, xml: bytes | str) -> Encoding:
         ) from error
     try:
         root = ElementTree.fromstring(xml)
+        patient = root.findtext("{*}subjectInformation/{*}patientID")
         for element in list(root):
             if element.tag.rpartition("}")[2] not in KEPT:
                 root.remove(element)
@@ -66,6 +69,7 @@ def read_encoding(path: Path, xml: bytes | str) -> Encoding:
         first_column=first_column,
         noise_bandwidth=(system and system.relativeReceiverNoiseBandwidth) or 1.0,
         header=_geometry(encoding, limits and (first_column + limits.minimum, first_column + limits.maximum)),
+        subject=pseudonym(patient or None),
     )
 
 

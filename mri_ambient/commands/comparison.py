@@ -52,6 +52,7 @@ def compare(
     from mri_ambient.console import stderr, stdout
     from mri_ambient.priors.find import place
     from mri_ambient.processes import Spread
+    from mri_ambient.training.run import training_scans
     from recon.compare import compare as compare_all
     from recon.compare import first_usable, write_outputs
     from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned
@@ -67,7 +68,8 @@ def compare(
     studies = find_tuned(tuned, used)
     runs = planned_runs(priors, parse_accels(accel), studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
-    plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen)
+    learned = tuple(scan for p in used for scan in training_scans(p))
+    plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen, training_scans=learned)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]
     notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]

@@ -69,6 +69,7 @@ def recon(
     force: Force = False,
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html."""
+    refuse_folder(file, "one scan of it, or prepare them all with `mri-ambient prep`")
     check_choice("--mask", mask, MASK_KINDS)
     check_choice("--method", method, RECON_METHODS)
     if accel is None and mask != "random":
@@ -92,6 +93,7 @@ def report(
     from mri_ambient.files import refuse_existing
     from recon.report import report_path, write_report
 
+    refuse_folder(file, "one reconstruction of it, SCAN_recon.h5")
     target = out or report_path(file)
     if target.suffix != ".html":
         raise UserError(f"--out {target}: is an HTML page; let its name end in .html")
@@ -101,6 +103,11 @@ def report(
     for text in write_report(target, file):
         stdout.print(f"{target} leaves out {text}", markup=False)
     stdout.print(f"wrote {target}", markup=False)
+
+
+def refuse_folder(path: Path, wanted: str) -> None:
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give {wanted}")
 
 
 def run_methods(

@@ -16,7 +16,7 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior
 from mri_ambient.store import dataset, is_prepared, read_sampling, read_subject, read_volume
 from mri_ambient.training.data import split, volumes_in
-from mri_ambient.training.run import RUN
+from mri_ambient.training.run import RUN, changed_volumes
 from mri_ambient.training.run_config import read_config
 
 LAP_IMAGES = "images"
@@ -65,6 +65,9 @@ def run_volumes(prior: Prior, option: str) -> list[Path]:
     if run is None:
         raise UserError(f"{prior.path}: has no {RUN} that says which scans it was trained on; pass {option} FOLDER")
     config = read_config(run / RUN)
+    other = changed_volumes(run, config.data)
+    if other:
+        raise UserError(f"{config.data}: {other} came, went or changed since {run} was trained; pass {option} FOLDER")
     trained, held_out = split(config.data, config.hold_out)
     if not trained:
         raise UserError(f"{config.data}: holds no prepared volume, and {run / RUN} names it; pass {option} FOLDER")

@@ -3,6 +3,7 @@
 runs/NAME/            prior.json (kind `pixel`), prior.safetensors, checkpoint, run.json, tensorboard/, samples.png
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ PASSES = 50
 
 
 class ImageRunConfig(BaseModel):
-    """images: the file that they are read from."""
+    """images: the file that they are read from. sha256: of the images. init: of the weights to start from, empty without."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: Path
+    sha256: str
+    init: str = ""
     training: ImageConfig
 
 
@@ -55,7 +58,17 @@ def image_config(
             f"{path}: has images of {data.pixels.shape[1]} channels, the prior to start from {architecture.channels}; give "
             "--init another one"
         )
-    return ImageRunConfig(images=path.resolve(), training=config.model_copy(update={"architecture": architecture}))
+    return described(path, data, config.model_copy(update={"architecture": architecture}), init)
+
+
+def described(path: Path, data: Images, config: ImageConfig, init: PixelPrior | None = None) -> ImageRunConfig:
+    """The run with ``config`` on ``data``, which was read from ``path``, from the weights of ``init``."""
+    start = init.card.weights_sha256 if init else ""
+    return ImageRunConfig(images=path.resolve(), sha256=digest_of(data), init=start, training=config)
+
+
+def digest_of(data: Images) -> str:
+    return hashlib.sha256(data.pixels.numpy().tobytes()).hexdigest()
 
 
 def architecture_for(data: Images, config: ImageConfig, widths: tuple[int, ...]) -> PixelArchitecture:
@@ -81,11 +94,16 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
             "prior of the same"
         )
     data = read_images(config.images)
+    if digest_of(data) != config.sha256:
+        raise UserError(
+            f"{config.images}: has other images than when the run was set up; train a new one with another --out"
+        )
     ranks = current_ranks()
     if ranks.first:
         claim(folder, config, resume)
     ranks.wait()
     rows, columns = data.pixels.shape[-2:]
+    origin = f"; from the weights of prior {config.init[:8]}" if config.init else ""
 
     def save(denoiser: PixelDenoiser, seen: int) -> None:
         card = Card(
@@ -95,7 +113,7 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
             pixel_mm=None,
             images_seen=seen,
             training=settings.model_dump(mode="json"),
-            data=f"{len(data.pixels)} images of {config.images.name}",
+            data=f"{len(data.pixels)} images of {config.images.name}{origin}",
         )
         save_prior(folder, denoiser, card)
 

@@ -70,6 +70,14 @@ def test_a_volume_is_its_slices_whatever_the_blocks(phantom, monkeypatch):
     torch.testing.assert_close(espirit(kspace, (96, 20)), maps[0], rtol=0, atol=2e-3)
 
 
+@pytest.mark.parametrize("rows", [94, 92, 90, 88])
+def test_a_last_block_of_few_rows(phantom, monkeypatch, rows):
+    kspace = phantom[0][:, 48 - rows // 2 : 48 + rows // 2]
+    maps = espirit(kspace, (rows, 20))
+    monkeypatch.setattr("data_prep.espirit.BLOCK_BYTES", 1)  # eight rows at a time: 6, 4, 2, 0 are left
+    torch.testing.assert_close(espirit(kspace, (rows, 20)), maps, rtol=0, atol=1e-2)
+
+
 def test_the_gram_matrix_is_the_projection_on_the_signal_kernels():
     """Against its definition: the kernels' images at each pixel, F = sum_k |K_k><K_k|, through a plain FFT."""
     kspace = fft2c(torch.randn(3, 24, 20, dtype=torch.complex64, generator=torch.Generator().manual_seed(0)))

@@ -56,6 +56,21 @@ def test_a_rerun_skips_what_is_finished_and_mends_what_is_not(raw, tmp_path):
     assert {entry["accel"] for entry in read_manifest(out).values()} == {4.0}
 
 
+def test_another_folders_scan_of_the_same_name_replaces_nothing(raw, scans, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    prepare_folder(raw, out, SETTINGS)
+    other.mkdir()
+    shutil.copy(scans / "subject_1.h5", other / "a.h5")
+    os.link(scans / "subject_0.h5", other / "b.h5")  # the very same scan: finished
+    before = (out / "a.h5").read_bytes()
+    found = prepare_folder(other, out, SETTINGS)
+    assert (len(found.done), len(found.skipped)) == (0, 1)
+    assert "a.h5 was prepared from a scan of that name in another folder" in found.failed[0]
+    assert (out / "a.h5").read_bytes() == before
+    assert len(prepare_folder(other, out, SETTINGS, force=True).done) == 1
+    assert (out / "a.h5").read_bytes() != before
+
+
 def test_what_a_killed_run_left_is_removed_but_not_what_another_writes(raw, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

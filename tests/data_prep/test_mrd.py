@@ -10,6 +10,7 @@ import torch
 
 from data_prep.prepare import PrepareSettings, crop_readout, prepare
 from data_prep.readers import read_scan
+from data_prep.readers.header import pseudonym
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
 from tests.operators import random_complex
@@ -299,6 +300,8 @@ def test_nothing_private_of_the_header_is_kept_or_told(tmp_path):
     header = HEADER.replace("<acquisitionSystemInformation>", PRIVATE)
     scan = read_scan(write(tmp_path / "a.h5", acquisitions(kspace()), header))
     assert not [word for word in ("secret", "1917") if word in repr(vars(scan)).lower()]
+    assert scan.subject == pseudonym("SECRET17")  # by which scans of one patient stay together
+    assert read_scan(write(tmp_path / "c.h5", acquisitions(kspace()))).subject is None
     broken = header.replace("<x>32</x>", "<x>wide</x>")
     with pytest.raises(UserError, match="wide") as error:
         read_scan(write(tmp_path / "b.h5", acquisitions(kspace()), broken))

@@ -39,6 +39,17 @@ def test_the_noise_level_is_an_upper_bound_near_the_truth(scans):
     assert ((volume.noise_std / truth) < 2.5).all()
 
 
+def test_dead_coils_do_not_lower_the_noise_level(scans):
+    """Two of four coils without signal or noise: the level is that of a scan of the other two."""
+    scan = read_scan(scans / "subject_0.h5")
+    noise = random_complex((4, 4000), 0, torch.complex64) * scan.kspace.abs().max() / 1000
+    dead = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    quiet = replace(scan, kspace=scan.kspace * dead[:, None, None], noise=noise * dead[:, None])
+    fewer = replace(scan, kspace=scan.kspace[:, ::2], noise=noise[::2])
+    levels = [prepare(scan, PrepareSettings(acs=8, coils=2)).noise_std for scan in (quiet, fewer)]
+    torch.testing.assert_close(*levels, rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize("kind", ["random", "equispaced", "gaussian", "poisson"])
 def test_nothing_off_the_mask_reaches_the_volume(scans, tmp_path, kind):
     """Two scans that differ only in unmeasured samples give bit-identical files: k-space, maps, noise, hashes and all."""

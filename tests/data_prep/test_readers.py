@@ -50,6 +50,26 @@ def test_bare_undersampled_lines_and_samples(tmp_path):
     assert torch.equal(scan.mask, torch.from_numpy(samples))
 
 
+def test_slices_that_are_sampled_differently_are_refused(tmp_path):
+    """Their union would pass for measured; a slice without anything is blank, not undersampled."""
+    data = kspace(slices=3)
+    data[1] = 0
+    assert read_scan(write(tmp_path / "blank.h5", kspace=data)).mask.all()
+    data[2, ..., [3, 8]] = 0
+    with pytest.raises(UserError, match="slice 2 lacks 2 lines that other slices have"):
+        read_scan(write(tmp_path / "lines.h5", kspace=data))
+    scattered = kspace() * (np.random.default_rng(0).random((2, 1, 32, 24)) < 0.3)
+    with pytest.raises(UserError, match="slice 0 lacks .* samples that other slices have"):
+        read_scan(write(tmp_path / "samples.h5", kspace=scattered))
+
+
+def test_a_line_mask_stored_for_every_row_is_a_line_mask(tmp_path):
+    lines = np.zeros(24, bool)
+    lines[[2, 5, 11, 12, 13, 20]] = True
+    scan = read_scan(write(tmp_path / "a.h5", kspace=kspace() * lines, mask=np.tile(lines, (32, 1))))
+    assert torch.equal(scan.mask, torch.from_numpy(lines)[None])
+
+
 def test_stray_zeros_do_not_make_a_line_unmeasured(tmp_path):
     data = kspace()
     data[..., 3, 7] = 0

@@ -14,6 +14,7 @@ from mri_ambient.commands.comparison import open_source, raw_scans
 from mri_ambient.errors import UserError
 from recon.calibration import coverage, temperature
 from recon.compare import Outcome, require_unseen, write_outputs
+from recon.compare_figure import draw_pictures
 from recon.compare_page import write_page
 from recon.compare_plan import claim, misfits, named_methods
 from recon.compare_rows import Case, Plan, Run, Source, compare_scan, kept, measured_row
@@ -169,6 +170,18 @@ def test_a_method_that_fails_costs_its_own_row_alone(scans, tmp_path, monkeypatc
     assert failed == ["subject_0 at R=2: cg-sense: diverged"]
 
 
+def test_the_picture_leaves_out_a_method_that_failed_at_one_acceleration(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("recon.compare_figure.print_figure", lambda blocks, _: drawn.append(blocks))
+    monkeypatch.setattr("recon.compare_figure.save_all", lambda *_: None)
+    np.savez(tmp_path / "a.npz", image=np.eye(40), reference=np.ones((40, 40)))
+    rows = [row(label=label, accel=accel, picture="a.npz") for accel, label in ((2, "x"), (4, "x"), (4, "y"), (4, "z"))]
+    draw_pictures(tmp_path / "pictures", rows, tmp_path)
+    assert [list(block.images) for block in drawn[0]] == [["x"], ["x"]]
+    draw_pictures(tmp_path / "nothing", rows[:1] + rows[2:], tmp_path)
+    assert len(drawn) == 1
+
+
 def test_without_bart_its_methods_are_left_out_or_refused_at_once(monkeypatch):
     monkeypatch.setenv("BART_TOOLBOX_PATH", "/nowhere")
     assert named_methods("") == [name for name in METHODS if "bart" not in name]
@@ -217,6 +230,8 @@ def test_a_scan_that_was_tuned_on_is_refused(scans):
     require_unseen(source, path, replace(PLAN, tuning_scans=(("other", "subject_0", "subject_0"),)))
     with pytest.raises(UserError, match="x.h5: is one of the scans on which the methods were tuned"):
         require_unseen(source, path, replace(PLAN, tuning_scans=((source.sha256, "renamed", "?"),)))
+    with pytest.raises(UserError, match="x.h5: is one of the scans with which a prior was trained, .* another --prior"):
+        require_unseen(source, path, replace(PLAN, training_scans=((source.sha256, "renamed", "?"),)))
     raw: Source = replace(source, simulated=False)
     with pytest.raises(UserError, match="tuned"):
         require_unseen(raw, path, replace(PLAN, tuning_scans=(("other", "subject_0", raw.subject),)))

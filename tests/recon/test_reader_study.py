@@ -61,10 +61,12 @@ def test_rank_and_unblind(studies, tmp_path):
     assert {line["reader"] for line in lines} == {'Ä, "B"'}
     ranks = unblind([tmp_path / "one.csv"], studies)
     assert list(ranks) == ["reference", "dds", "l1-wavelet", "zero-filled"]
-    assert set(ranks["reference"]) == {1}
+    assert set(ranks["reference"]) == {(1, 4)}
+    assert set(ranks["zero-filled"]) == {(4, 4), (3, 3)}  # last of pictures with and without a reference
     both = unblind([tmp_path / "one.csv", tmp_path / "two.csv"], studies)
     assert len(both["dds"]) == 9
     assert ranking_table(both).row_count == 4
+    assert list(ranking_table(ranks).columns[3].cells) == ["0", "0", "0", "8"]  # times last
 
 
 def test_bad_answers(studies, tmp_path):

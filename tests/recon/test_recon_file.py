@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import h5py
 import pytest
 import torch
@@ -5,6 +7,8 @@ import torch
 from mri_ambient.errors import UserError
 from recon.recon_file import read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct
+from recon.samplers.aald import AaldSettings
+from tests.recon.studies import made
 from tests.recon.test_reconstruct import first_slices, untrained
 
 
@@ -57,6 +61,13 @@ def test_samples_may_be_missing(written):
     with h5py.File(written[0], "a") as file:
         del file["samples"]
     assert read_reconstruction(written[0]).samples is None
+
+
+def test_an_infinite_setting_comes_back(undersampled, tmp_path):
+    images = torch.ones(4, 2, 48, 48, dtype=torch.complex64)
+    found = made("aald", images, torch.ones(4), None, AaldSettings())
+    write_reconstruction(tmp_path / "a.h5", undersampled, {"aald": found}, "aald", images[:, 0].abs())
+    assert read_reconstruction(tmp_path / "a.h5").about.settings == asdict(AaldSettings())
 
 
 def test_another_version(written):

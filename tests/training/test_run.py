@@ -13,17 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mri_ambient.commands.comparison import open_source
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import read_card
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import write_volume
+from mri_ambient.training.audit_images import run_volumes
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import learning_rate, train
-from mri_ambient.training.run import RUN
+from mri_ambient.training.run import RUN, training_scans
 from mri_ambient.training.run import run as run_with
 from mri_ambient.training.run_config import RunConfig, default_config, override, read_config
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -133,16 +135,23 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     assert_equal(folder, finished)
 
 
-def test_a_run_goes_on_with_the_volumes_it_began_with(prepared, tmp_path):
-    """One more, or one prepared otherwise, is another run."""
+def test_a_run_goes_on_with_the_volumes_it_began_with(prepared, scans, tmp_path):
+    """One more, or one prepared otherwise, is another run. `compare` and `audit` know them too."""
     data, folder = tmp_path / "data", tmp_path / "run"
     shutil.copytree(prepared, data)
-    run(config(data), folder, resume=False)
+    prior = run(config(data), folder, resume=False)
+    known = training_scans(prior)
+    assert [name for _, name, _ in known] == ["subject_0", "subject_1"]
+    raw = open_source(scans / "subject_0.h5", mask="random", slices=1, lesions=False, seed=0)
+    assert known[0] == (raw.sha256, raw.name, raw.subject)
+    assert run_volumes(prior, "--training") == sorted(data.glob("*.h5"))
     shutil.copy(data / "subject_0.h5", data / "more.h5")
     with pytest.raises(
         UserError, match="data: more.h5 came, went or changed since .*run began; resume with the volumes"
     ):
         run(config(data), folder, resume=True)
+    with pytest.raises(UserError, match="data: more.h5 came, went or changed since .* was trained; pass --training"):
+        run_volumes(prior, "--training")
     (data / "more.h5").unlink()
     run(config(data), folder, resume=True)
     with h5py.File(data / "subject_1.h5", "r+") as file:
