@@ -109,9 +109,8 @@ def prepare_file(
         and entry.get("prepared_sha256") == files_hash([target])
     ):
         return entry, False
-    folder = hashlib.sha256(bytes(source.parent.resolve())).hexdigest()[
-        :12
-    ]  # not its name, which may tell of a patient
+    # a hash of the folder's name, which may tell of a patient
+    folder = hashlib.sha256(bytes(source.parent.resolve())).hexdigest()[:12]
     if entry is not None and entry.get("folder", folder) != folder and target.is_file() and not force:
         raise UserError(
             f"{source}: {target} was prepared from a scan of that name in another folder; rename one of the two, choose "

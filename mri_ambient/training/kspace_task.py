@@ -59,9 +59,8 @@ class KspaceTask:
         batch = self.data.batch(config.batch, generator).turned(generator)
         if config.strip and step < config.strip_share * config.steps:
             batch = batch.strip(-2, min(config.strip, batch.kspace.shape[-2]), generator)
-            if config.accel == (1.0,) and bool(
-                batch.mask.all()
-            ):  # nothing is hidden: columns may be cut too, to a patch
+            nothing_hidden = config.accel == (1.0,) and bool(batch.mask.all())
+            if nothing_hidden:  # the columns may be cut as well, to a square patch
                 batch = batch.strip(-1, min(config.strip, batch.kspace.shape[-1]), generator)
         shown = draw_shown(batch, config, generator)
         mean, spread = config.log_sigma
