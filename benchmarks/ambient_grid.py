@@ -8,7 +8,8 @@ at 64 pixels strips would be short (at 128: --strip 32). The controls: `supervis
 `ssdu` (self-supervised without a prior, as in ssdu.yaml: one step alone), `edm` (an image prior of the complete scans, one for
 all R), `l1-edm`, and classical methods, their regularisation from validation scans. Laps start from the run of --laps-from.
 Resumable: finished stages are not repeated; --only trains or evaluates some. Writes grid/results.csv: NRMSE (magnitude, per
-slice, against the simulated image without noise) of the one-step estimate, of one 30-step `dds` sample and of its K=8 mean,
+slice, against the simulated image without noise) of the one-step estimate, of the same made consistent with the measured lines
+as `recon` does (which `ssdu` needs: its loss never sees the ACS), of one 30-step `dds` sample and of its K=8 mean,
 the spread over the error, and of `image` priors the same by `mmps`; grid/curves.png: the loss, each over its own at a tenth
 of the training, for losses of different rules have different scales.
 """
@@ -46,7 +47,8 @@ from mri_ambient.training.run_config import EStepConfig, RunConfig
 from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from recon.denoising import denoiser_for
 from recon.metrics import nrmse
-from recon.problem import Problem
+from recon.problem import Problem, project
+from recon.reconstruct import PROJECTION_SPREAD, PROJECTION_STEPS
 from recon.samplers.annealing import Annealing
 from recon.samplers.dds import DdsSettings, dds
 from recon.samplers.mmps import MmpsSettings, mmps
@@ -223,6 +225,8 @@ def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
     if prior.card.kind == "masked":
         one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
         row["one step"] = mean_nrmse(one, slices)
+        consistent = project(problem, one[None], PROJECTION_SPREAD, PROJECTION_STEPS)[0]
+        row["made consistent"] = mean_nrmse(consistent, slices)
     ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {}
     if sampled:
         ways["dds"] = dds, DDS
