@@ -141,7 +141,12 @@ def _tensor(file: h5py.File, key: str, slices: slice = slice(None)) -> Tensor:
 def read_subject(path: Path) -> str:
     """Whose scan it is, as far as the raw file said (a pseudonym), else its name: scans of one subject stay together in a
     split. Raises UserError if the file is not a prepared volume."""
-    return read_provenance(path).get("subject") or path.stem
+    return subject_of(read_provenance(path), path)
+
+
+def subject_of(provenance: dict[str, Any], path: Path) -> str:
+    """The same of a volume whose provenance was read."""
+    return provenance.get("subject") or path.stem
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

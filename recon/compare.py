@@ -144,9 +144,8 @@ def write_outputs(outcome: Outcome, plan: Plan, out: Path, notes: Sequence[str])
         figures = [out / f"errors{suffix}"]
         draw_errors(figures[0], summaries, f"{kind} scans, {described(rows)}")
         pictured = [row for row in rows if row["picture"]]
-        if pictured:
+        if pictured and draw_pictures(out / f"pictures{suffix}", pictured, out / "rows"):
             figures.append(out / f"pictures{suffix}")
-            draw_pictures(figures[1], pictured, out / "rows")
         tables += terminal_tables(kind, rows, summaries)
         sections.append((kind, described(rows), summaries, figures))
     write_page(out / "comparison.html", sections, plan, notes, outcome.failed)

@@ -63,11 +63,13 @@ def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
     save_all(figure, stem)
 
 
-def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> None:
+def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> bool:
     """Write ``stem``.png, .svg and .pdf: the middle slice of one scan at each R by all methods that did not fail at one, see
-    :func:`recon.figure.print_figure`."""
+    :func:`recon.figure.print_figure`. Writes nothing and returns False if each did."""
     accels, labels = sorted({row["accel"] for row in rows}), [row["label"] for row in rows]
     everywhere = {label for label in labels if labels.count(label) == len(accels)}  # one may have failed at an R
+    if not everywhere:
+        return False
     blocks = []
     for accel in accels:
         images, truth = {}, None
@@ -76,14 +78,13 @@ def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> None:
                 with np.load(folder / row["picture"]) as arrays:
                     images[row["label"]], truth = arrays["image"], arrays["reference"]
         blocks.append(Block(f"R = {accel:g}", images, truth))
-    if not everywhere:
-        return
     realised = sorted({row["realised_accel"] for row in rows})
     caption = (
         f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, realised R = "
         f"{', '.join(f'{accel:.2f}' for accel in realised)}."
     )
     save_all(print_figure(blocks, caption), stem)
+    return True
 
 
 def save_all(figure: Figure, stem: Path) -> None:

@@ -14,7 +14,7 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior, first_problem
-from mri_ambient.priors.find import BUNDLED, RUNS, newest_run
+from mri_ambient.priors.find import BUNDLED, RUNS, beside, newest_run
 from mri_ambient.processes import Spread
 from mri_ambient.store import PreparedVolume
 from recon.calibration import temperature
@@ -244,9 +244,8 @@ def find_tuned(path: Path | None, priors: Iterable[Prior], runs: Path = RUNS) ->
     """The one asked for, else those beside the priors, in a prior's folder or its run's."""
     if path is not None:
         return {path: read_tuned(path)}
-    beside = [[prior.path, prior.path.parent] for prior in priors] or [[newest_run(runs) or BUNDLED]]
-    first = (next((folder / NAME for folder in folders if (folder / NAME).is_file()), None) for folders in beside)
-    return {found: read_tuned(found) for found in first if found}
+    found = [beside(prior, NAME) for prior in priors] or [(newest_run(runs) or BUNDLED) / NAME]
+    return {path: read_tuned(path) for path in found if path and path.is_file()}
 
 
 def nearest(tuned: Tuned, method: str, accel: float, prior_sha256: str) -> Nearest | None:

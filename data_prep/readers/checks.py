@@ -103,12 +103,12 @@ def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> 
 
 def _check_one_pattern(path: Path, there: Bool[Tensor, "slice y x"], sampled: Bool[Tensor, "#y x"]) -> None:
     """Raises UserError if a slice lacks what the scan has as a whole: a line, or many of the samples of a 2-D mask."""
-    for index, own in enumerate(there):
-        found = own.any(0) if len(sampled) == 1 else own
-        wanted = sampled[0] if len(sampled) == 1 else sampled
-        missing = int((wanted & ~found).sum())
-        if own.any() and missing > (0 if len(sampled) == 1 else STRAY * int(wanted.sum())):
-            what = "lines" if len(sampled) == 1 else "samples"
+    by_line = len(sampled) == 1
+    found, wanted = (there.any(1), sampled[0]) if by_line else (there, sampled)
+    allowed, what = (0, "lines") if by_line else (STRAY * int(wanted.sum()), "samples")
+    for index, own in enumerate(found):
+        missing = int((wanted & ~own).sum())
+        if own.any() and missing > allowed:
             raise UserError(
                 f"{path}: slice {index} lacks {missing} {what} that other slices have, and a scan has one sampling pattern "
                 "here; store slices of one pattern as a scan of their own"

@@ -52,7 +52,7 @@ def compare(
     from mri_ambient.console import stderr, stdout
     from mri_ambient.priors.find import place
     from mri_ambient.processes import Spread
-    from mri_ambient.training.run import training_scans
+    from mri_ambient.training.run_data import training_scans
     from recon.compare import compare as compare_all
     from recon.compare import first_usable, write_outputs
     from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned

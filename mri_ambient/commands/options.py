@@ -70,6 +70,13 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return widths
 
 
+def check_mask(mask: str, accel: float | None, neither: str) -> None:
+    """Raises UserError if the kind is unknown, or says how to undersample where nothing is. neither: what is done then."""
+    check_choice("--mask", mask, MASK_KINDS)
+    if accel is None and mask != "random":
+        raise UserError(f"--mask {mask}: says how --accel undersamples; give both, or neither to {neither}")
+
+
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UserError(f"{option} {value}: is not one of {', '.join(choices)}; choose one of them")

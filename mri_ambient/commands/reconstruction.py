@@ -7,7 +7,6 @@ import typer
 
 from mri_ambient.commands.options import (
     BUNDLED_PRIOR,
-    MASK_KINDS,
     RECON_METHODS,
     Force,
     Mask,
@@ -16,6 +15,7 @@ from mri_ambient.commands.options import (
     Seed,
     TunedPath,
     check_choice,
+    check_mask,
 )
 from mri_ambient.errors import UserError
 
@@ -69,14 +69,9 @@ def recon(
     force: Force = False,
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html."""
-    refuse_folder(file, "one scan of it, or prepare them all with `mri-ambient prep`")
-    check_choice("--mask", mask, MASK_KINDS)
+    check_mask(mask, accel, "use the scan's own sampling")
     check_choice("--method", method, RECON_METHODS)
-    if accel is None and mask != "random":
-        raise UserError(
-            f"--mask {mask}: says how --accel undersamples; give both, or neither to use the scan's own sampling"
-        )
-    target = out or file.with_name(f"{file.stem}_recon.h5")
+    target = out or file.parent / f"{file.stem}_recon.h5"
     methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
     run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure)
 
@@ -93,7 +88,8 @@ def report(
     from mri_ambient.files import refuse_existing
     from recon.report import report_path, write_report
 
-    refuse_folder(file, "one reconstruction of it, SCAN_recon.h5")
+    if file.is_dir():
+        raise UserError(f"{file}: is a folder; give one reconstruction of it, SCAN_recon.h5")
     target = out or report_path(file)
     if target.suffix != ".html":
         raise UserError(f"--out {target}: is an HTML page; let its name end in .html")
@@ -103,11 +99,6 @@ def report(
     for text in write_report(target, file):
         stdout.print(f"{target} leaves out {text}", markup=False)
     stdout.print(f"wrote {target}", markup=False)
-
-
-def refuse_folder(path: Path, wanted: str) -> None:
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; give {wanted}")
 
 
 def run_methods(

@@ -5,8 +5,18 @@ from typing import Annotated
 
 import typer
 
-from mri_ambient.commands.options import MASK_KINDS, Accel, Acs, Dask, Force, Maps, Mask, Seed, Workers, check_choice
-from mri_ambient.errors import UserError
+from mri_ambient.commands.options import (
+    Accel,
+    Acs,
+    Dask,
+    Force,
+    Maps,
+    Mask,
+    Seed,
+    Workers,
+    check_choice,
+    check_mask,
+)
 
 
 def simulate(
@@ -59,11 +69,7 @@ def prep(
     from mri_ambient.console import stdout
     from mri_ambient.processes import Spread
 
-    check_choice("--mask", mask, MASK_KINDS)
-    if accel is None and mask != "random":
-        raise UserError(
-            f"--mask {mask}: says how --accel undersamples; give both, or neither to keep all that was measured"
-        )
+    check_mask(mask, accel, "keep all that was measured")
     if maps is not None:
         check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
     settings = PrepareSettings(accel, mask, acs, maps, coils)

@@ -17,6 +17,11 @@ def place(path: Path) -> str:
     return f"bundled/{path.relative_to(BUNDLED)}".removesuffix("/.") if path.is_relative_to(BUNDLED) else str(path)
 
 
+def beside(prior: Prior, name: str) -> Path | None:
+    """The file of that name in the prior's folder, else in its run's."""
+    return next((folder / name for folder in (prior.path, prior.path.parent) if (folder / name).is_file()), None)
+
+
 def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS) -> Prior:
     """A prior of one of ``kinds``, the first kind by preference; of a run's laps the best, else the last.
 

@@ -14,10 +14,12 @@ from mri_ambient.console import track
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior
+from mri_ambient.priors.find import beside
 from mri_ambient.store import dataset, is_prepared, read_sampling, read_subject, read_volume
 from mri_ambient.training.data import split, volumes_in
-from mri_ambient.training.run import RUN, changed_volumes
+from mri_ambient.training.run import RUN
 from mri_ambient.training.run_config import read_config
+from mri_ambient.training.run_data import changed_volumes
 
 LAP_IMAGES = "images"
 BATCH = 16
@@ -61,16 +63,16 @@ def files_in(folder: Path, option: str) -> list[Path]:
 
 def run_volumes(prior: Prior, option: str) -> list[Path]:
     """The prepared volumes that the prior's run was trained on, or (`--held-out`) held out. Raises UserError without any."""
-    run = next((folder for folder in (prior.path, prior.path.parent) if (folder / RUN).exists()), None)
-    if run is None:
+    path = beside(prior, RUN)
+    if path is None:
         raise UserError(f"{prior.path}: has no {RUN} that says which scans it was trained on; pass {option} FOLDER")
-    config = read_config(run / RUN)
+    run, config = path.parent, read_config(path)
     other = changed_volumes(run, config.data)
     if other:
         raise UserError(f"{config.data}: {other} came, went or changed since {run} was trained; pass {option} FOLDER")
     trained, held_out = split(config.data, config.hold_out)
     if not trained:
-        raise UserError(f"{config.data}: holds no prepared volume, and {run / RUN} names it; pass {option} FOLDER")
+        raise UserError(f"{config.data}: holds no prepared volume, and {path} names it; pass {option} FOLDER")
     if option == "--training":
         return trained
     if not held_out:

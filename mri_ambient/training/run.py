@@ -5,7 +5,6 @@ runs/NAME/            run.json, data.json (the volumes it began with), laps.csv,
 runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.find import BEST
-from mri_ambient.store import read_provenance, read_subject, read_volume
+from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, volumes_in
@@ -32,10 +31,11 @@ from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
+from mri_ambient.training.run_data import claim_data
 from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
-RUN, DATA, AMBIENT = "run.json", "data.json", "ambient"
+RUN, AMBIENT = "run.json", "ambient"
 Judge = Callable[[Prior, str], Row]
 
 
@@ -202,50 +202,6 @@ def claim(folder: Path, config: BaseModel, resume: bool) -> None:
         writable_folder(folder)
         with atomic_write(path) as temporary:
             temporary.write_text(config.model_dump_json(indent=2) + "\n")
-
-
-def claim_data(folder: Path, volumes: Path) -> None:
-    """Keep with the run how each of its volumes was made, or check that they are still those: half a run on other data is a
-    run on neither, and another set of subjects may hold out others. Raises UserError if they are not."""
-    path = folder / DATA
-    if path.exists():
-        other = changed_volumes(folder, volumes)
-        if other:
-            raise UserError(
-                f"{volumes}: {other} came, went or changed since {folder} began; "
-                "resume with the volumes of then, or train a new run (--init this one goes on from its weights)"
-            )
-    else:
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(made_of(volumes), indent=2) + "\n")
-
-
-def made_of(volumes: Path) -> dict[str, dict[str, str]]:
-    """Of each volume, by name: a hash of what it was made of and how, that of its k-space, and whose it is."""
-    found = {}
-    for volume in volumes_in(volumes):
-        provenance = read_provenance(volume)
-        made = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
-        whose = {"sha256": provenance["measured_sha256"], "subject": read_subject(volume)}
-        found[volume.name] = {"made": made} | whose
-    return found
-
-
-def training_scans(prior: Prior) -> list[tuple[str, str, str]]:
-    """(sha256 of the k-space, name, subject) of the scans of the prior's run, as far as it kept them."""
-    path = next((folder / DATA for folder in (prior.path, prior.path.parent) if (folder / DATA).exists()), None)
-    about = json.loads(path.read_text()) if path else {}
-    return [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in about.items()]
-
-
-def changed_volumes(folder: Path, volumes: Path) -> str:
-    """The names, of some, of volumes that are not as when the run in ``folder`` began; empty if all are, or nobody knows."""
-    path = folder / DATA
-    if not path.exists():
-        return ""
-    before, made = json.loads(path.read_text()), made_of(volumes)
-    other = sorted(name for name in made.keys() | before.keys() if made.get(name) != before.get(name))
-    return ", ".join(other[:3]) + " and others" * (len(other) > 3)
 
 
 def _stage(

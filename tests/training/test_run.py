@@ -25,9 +25,10 @@ from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import learning_rate, train
-from mri_ambient.training.run import RUN, training_scans
+from mri_ambient.training.run import RUN
 from mri_ambient.training.run import run as run_with
 from mri_ambient.training.run_config import RunConfig, default_config, override, read_config
+from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}

@@ -1,0 +1,58 @@
+"""``data.json``: the volumes that a run began with, so that it goes on with no others and nobody tests on them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from mri_ambient.errors import UserError
+from mri_ambient.files import atomic_write
+from mri_ambient.priors.card import Prior
+from mri_ambient.priors.find import beside
+from mri_ambient.store import read_provenance, subject_of
+from mri_ambient.training.data import volumes_in
+
+DATA = "data.json"
+
+
+def claim_data(folder: Path, volumes: Path) -> None:
+    """Keep with the run how each of its volumes was made, or check that they are still those: half a run on other data is a
+    run on neither, and another set of subjects may hold out others. Raises UserError if they are not."""
+    path = folder / DATA
+    if path.exists():
+        other = changed_volumes(folder, volumes)
+        if other:
+            raise UserError(
+                f"{volumes}: {other} came, went or changed since {folder} began; "
+                "resume with the volumes of then, or train a new run (--init this one goes on from its weights)"
+            )
+    else:
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(made_of(volumes), indent=2) + "\n")
+
+
+def made_of(volumes: Path) -> dict[str, dict[str, str]]:
+    """Of each volume, by name: a hash of what it was made of and how, that of its k-space, and whose it is."""
+    found = {}
+    for volume in volumes_in(volumes):
+        provenance = read_provenance(volume)
+        made = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
+        whose = {"sha256": provenance["measured_sha256"], "subject": subject_of(provenance, volume)}
+        found[volume.name] = {"made": made} | whose
+    return found
+
+
+def training_scans(prior: Prior) -> list[tuple[str, str, str]]:
+    """(sha256 of the k-space, name, subject) of the scans of the prior's run, as far as it kept them."""
+    path = beside(prior, DATA)
+    about = json.loads(path.read_text()) if path else {}
+    return [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in about.items()]
+
+
+def changed_volumes(folder: Path, volumes: Path) -> str:
+    """The names, of some, of volumes that are not as when the run in ``folder`` began; empty if all are, or nobody knows."""
+    path = folder / DATA
+    if not path.exists():
+        return ""
+    before, made = json.loads(path.read_text()), made_of(volumes)
+    other = sorted(name for name in made.keys() | before.keys() if made.get(name) != before.get(name))
+    return ", ".join(other[:3]) + " and others" * (len(other) > 3)
