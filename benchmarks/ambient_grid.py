@@ -2,7 +2,8 @@
 
     python benchmarks/ambient_grid.py mr_slices_256.npz --out grid [--images 80000 --matrix 64 --accels 4 8 --only NAME ...]
 
-The npz is anatomy for ``mri-ambient simulate`` (8 coils, SNR 30, seed 0); a tenth of its patients are kept for the test.
+The npz is anatomy for ``mri-ambient simulate`` (8 coils, SNR 30, seed 0; --ideal: no noise, and maps from 24 lines that are
+not part of the scan); a tenth of its patients are kept for the test.
 Every stage sees the same number of images of the same scans, each behind one fixed mask, from the same seed; whole slices, for
 at 64 pixels strips would be short (at 128: --strip 32). The controls: `supervised` (the same network on complete k-space),
 `ssdu` (self-supervised without a prior, as in ssdu.yaml: one step alone), `edm` (an image prior of the complete scans, one for
@@ -33,13 +34,14 @@ from torch import Generator, Tensor
 
 from data_prep.anatomy_files import read_patients
 from data_prep.folder import prepare_folder
+from data_prep.maps import own_espirit
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
-from mri_ambient.processes import Spread
+from mri_ambient.processes import Spread, run_jobs
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.laps import EStep
 from mri_ambient.training.run import RUN, run
@@ -54,6 +56,7 @@ from recon.samplers.dds import DdsSettings, dds
 from recon.samplers.mmps import MmpsSettings, mmps
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
+SILENT = 1e9  # the SNR of a scan without noise
 GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weighted", "noise-aware", "published")]
 GRID += [("supervised", "unrolled"), ("ssdu", "unrolled")]
 SSDU = {"loss": "noise-aware", "log_sigma": (-9.2, 0.0), "removal": (0.4, 0.4)}  # ssdu.yaml says why
@@ -68,18 +71,22 @@ REGULARISATIONS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WIDTHS = {"unrolled": (16, 32, 48), "unet": (32, 64, 96)}  # 0.35 and 0.69 M parameters: alike in seconds an image
 
 
-def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
+def make_data(anatomy: Path, out: Path, matrix: int, draws: int, ideal: bool = False) -> None:
     """out/train and out/test: every tenth patient, once, is for the test; the others are drawn ``draws`` times."""
-    about = {"anatomy": anatomy.name, "matrix": matrix, "draws": draws}
+    about = {"anatomy": anatomy.name, "matrix": matrix, "draws": draws, "ideal": ideal}
     if (out / "data.json").exists():
-        made = json.loads((out / "data.json").read_text())
+        made = {"ideal": False} | json.loads((out / "data.json").read_text())
         if any(made.get(key, value) != value for key, value in about.items()):
             raise SystemExit(f"{out}: holds data of other settings; choose another --out")
         return
-    settings = SimulateSettings(matrix=matrix, slices=36, coils=COILS, snr=30.0, seed=0, anatomy=str(anatomy))
+    snr = SILENT if ideal else 30.0
+    settings = SimulateSettings(matrix=matrix, slices=36, coils=COILS, snr=snr, seed=0, anatomy=str(anatomy))
     patients = [patient.identity for patient in read_patients(anatomy)]
     simulate_folder(out / "raw", draws * len(patients), settings, workers=2)
-    simulate_folder(out / "silent", len(patients), replace(settings, snr=1e9), workers=2)  # the same without the noise
+    simulate_folder(out / "silent", len(patients), replace(settings, snr=SILENT), workers=2)
+    if ideal:
+        jobs = [(path,) for path in sorted((out / "raw").glob("*.h5"))]
+        run_jobs(add_maps, jobs, Spread(2), "estimating maps", lambda _, result: result())
     kept = set(patients[::10])
     for name in ("train", "test", "truth"):
         (out / name).mkdir(exist_ok=True)
@@ -90,6 +97,13 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int) -> None:
             shutil.move(out / "silent" / path.name, out / "truth" / path.name)
             shutil.move(path, out / "test" / path.name)
     (out / "data.json").write_text(json.dumps({"test patients": sorted(kept)} | about) + "\n")
+
+
+def add_maps(path: Path) -> None:
+    """Into a scan of complete k-space, which `prep` then takes its maps from."""
+    maps = [own_espirit(kspace, (24, 24)).numpy() for kspace in read_scan(path).kspace]
+    with h5py.File(path, "r+") as file:
+        file["sens_maps"] = np.stack(maps)
 
 
 def prepare_data(out: Path, accels: list[float]) -> None:
@@ -182,7 +196,13 @@ def middle_slices(folder: Path, truth: Path, accel: float, count: int) -> Slices
     for path in paths[:: max(1, len(paths) // count)][:count]:
         scan, silent = read_scan(path), read_scan(truth / path.name)
         middle = len(scan.kspace) // 2
-        volume = prepare(replace(scan, kspace=scan.kspace[middle : middle + 1]), PrepareSettings(accel=accel, acs=ACS))
+        own = scan.sens_maps
+        one = replace(
+            scan,
+            kspace=scan.kspace[middle : middle + 1],
+            sens_maps=None if own is None else own[middle : middle + 1],
+        )
+        volume = prepare(one, PrepareSettings(accel=accel, acs=ACS))
         kspace = torch.einsum("vc,cyx->vyx", volume.coil_transform[0], silent.kspace[middle])
         references.append(Sense(volume.sens_maps[0], silent.mask).adjoint(kspace))
         volumes.append(volume)
@@ -251,6 +271,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=80_000)
     parser.add_argument("--matrix", type=int, default=64)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--ideal", action="store_true", help="no noise, known maps: what physics allows")
     parser.add_argument("--strip", type=int, default=0, help="rows seen at once in the ambient runs' first 90 %%")
     parser.add_argument("--accels", type=float, nargs="+", default=[4.0, 8.0])
     parser.add_argument("--only", nargs="*", help="names such as weighted-unrolled-r4, laps-r4 or l1-edm-r4")
@@ -260,7 +281,7 @@ def main() -> None:
     chosen = parser.parse_args()
     out = chosen.out
     out.mkdir(parents=True, exist_ok=True)
-    make_data(chosen.anatomy, out, chosen.matrix, chosen.draws)
+    make_data(chosen.anatomy, out, chosen.matrix, chosen.draws, chosen.ideal)
     if not chosen.evaluate_only:
         prepare_data(out, chosen.accels)
     rows: list[dict[str, Any]] = []

@@ -141,9 +141,9 @@ def run_case(name: str, case: Case, out: Path, images: int) -> Iterator[dict[str
     }
     config = ImageConfig.model_validate(chosen | case.settings)
     folder = out / name
+    init = load_pixel_prior(out / case.init) if case.init else None
+    prior = run_images(described(out / f"{case.data}.npz", data, config, init), folder, True, init)
     if not (folder / "rows.json").exists():
-        init = load_pixel_prior(out / case.init) if case.init else None
-        prior = run_images(described(out / f"{case.data}.npz", data, config, init), folder, True, init)
         rows = []
         ways: dict[str, dict[str, Any]] = {"": {}}
         if config.rule.startswith("tweedie"):

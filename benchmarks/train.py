@@ -3,11 +3,12 @@
     python benchmarks/train.py [--matrices 64 128 256 --steps 5 --files 4 64]
 
 Simulated scans (8 coils, seed 0), R=4, `weighted`, the default networks, batches of 16. `ours` is the loop's step. `plain`
-is the same network and loss in contiguous float32, its A^H A composed of A and A^H and left to autograd, in a process that
-leaves its memory to the C library. Each has a process of its own; they take turns, on all cores; the medians are compared.
-"physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients, maps, loss. "reading" is how long a
-batch takes to read and draw (in the loop a thread does that beside the step). A strip is 32 rows of a slice, what the loop is
-given by default. Last, the memory of a training on a 320x320, 8-coil set against the number of files.
+is the same network and loss in contiguous float32, its A^H A composed of A and A^H, this and the conjugate gradients left to
+autograd, in a process that leaves its memory to the C library. Each has a process of its own; they take turns, on all cores;
+the medians are compared. "physics" is ours with the U-Nets replaced by a copy: transforms, conjugate gradients, maps, loss.
+"reading" is how long a batch takes to read and draw (in the loop a thread does that beside the step). A strip is 32 rows of
+a slice, what the loop is given by default. Last, the memory of a training on a 320x320, 8-coil set against the number of
+files.
 """
 
 import argparse
@@ -32,6 +33,8 @@ from data_prep.prepare import PrepareSettings
 from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.sense import Sense
+from mri_ambient.physics.solvers import conjugate_gradient
+from mri_ambient.priors import denoisers
 from mri_ambient.priors.denoisers import Denoiser, UNetDenoiser, UnrolledDenoiser, fast_bfloat16
 from mri_ambient.priors.unet import UNet
 from mri_ambient.processes import Spread
@@ -57,9 +60,19 @@ def config(denoiser: str, strip: int, images: int = BATCH) -> TrainConfig:
 
 
 @contextmanager
-def plain_normal() -> Iterator[None]:
-    """A^H A as the composition of the two, with their centred transforms, for autograd to differentiate."""
-    with mock.patch.object(Sense, "normal", lambda sense, image: sense.adjoint(sense(image))):
+def plain_physics() -> Iterator[None]:
+    """A^H A as the composition of the two, with their centred transforms; CG for autograd to differentiate."""
+
+    def solution(
+        sense: Sense, adjoint: Tensor, anchor: Tensor | None, weight: float | Tensor, iterations: int
+    ) -> Tensor:
+        start = torch.zeros_like(adjoint) if anchor is None else anchor
+        return conjugate_gradient(lambda z: sense.normal(z) + weight * z, adjoint + weight * start, start, iterations)
+
+    with (
+        mock.patch.object(Sense, "normal", lambda sense, image: sense.adjoint(sense(image))),
+        mock.patch.object(denoisers, "regularised_solution", solution),
+    ):
         yield
 
 
@@ -112,7 +125,7 @@ def answer_with_seconds(variant: str, folder: Path, denoiser: str, strip: int, t
     else:
         keep_freed_memory()
     step = stepper(task, without_unets(network) if variant == "physics" else network, task.draw(0))
-    with plain_normal() if variant == "plain" else nullcontext():
+    with plain_physics() if variant == "plain" else nullcontext():
         while (number := turns.recv()) is not None:
             turns.send(seconds_of(partial(task.draw, number) if variant == "reading" else step))
 

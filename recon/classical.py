@@ -57,8 +57,7 @@ def zero_filled(problem: Problem, settings: None = None) -> Slices:
 
 def cg_sense(problem: Problem, settings: CgSettings = CgSettings()) -> Slices:
     """argmin_x ||A x - y||^2 + lambda ||x||^2 (Pruessmann et al., MRM 46:638, 2001)."""
-    start = torch.zeros_like(problem.kspace[:, 0])
-    return data_consistency(problem.sense, problem.kspace, start, settings.regularisation, settings.iterations)
+    return data_consistency(problem.sense, problem.kspace, None, settings.regularisation, settings.iterations)
 
 
 def l1_wavelet(problem: Problem, settings: L1WaveletSettings = L1WaveletSettings()) -> Slices:

@@ -63,8 +63,9 @@ def described(rows: Sequence[Row]) -> str:
     acs = listed(sorted({row["acs"][1] for row in rows}))
     maps = ", ".join(sorted({row["maps"] for row in rows}))
     counts = listed(sorted({row["slices_done"] for row in rows}))
+    each = f"{counts} slice each" if counts == "1" else f"{counts} slices each"
     return (
-        f"{len(scans)} scans of {len(subjects)} subjects, {counts} slices each, {rows[0]['mask']} masks, ACS {acs} lines, coil "
+        f"{len(scans)} scans of {len(subjects)} subjects, {each}, {rows[0]['mask']} masks, ACS {acs} lines, coil "
         f"maps from {maps}, K={rows[0]['samples']}, seed {rows[0]['seed']}"
     )
 

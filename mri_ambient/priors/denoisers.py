@@ -121,7 +121,7 @@ class UnrolledDenoiser(Denoiser):
         density = sense.mask.expand(adjoint.shape).float().mean((-2, -1))
         conditions = torch.stack([sigma.log() / 4, density], 1)
         scaled_adjoint = to_channels(adjoint / (sigma_data + sigma[:, None, None]))
-        anchor = torch.zeros_like(adjoint)
+        anchor = None
         for k, unet in enumerate(self.unets):
             assert isinstance(unet, UNet)
             share, floor = self.SHARES[min(k, 1)], self.FLOORS[min(k, 1)]
@@ -129,6 +129,7 @@ class UnrolledDenoiser(Denoiser):
             solution = regularised_solution(sense, adjoint, anchor, weight[:, None, None], self.architecture.iterations)
             images = torch.cat([to_channels(solution / sigma_data), scaled_adjoint], 1)
             anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions))
+        assert anchor is not None
         return anchor
 
 

@@ -1,7 +1,9 @@
+from collections.abc import Callable
+
 import torch
 
 from mri_ambient.physics.sense import Sense
-from mri_ambient.physics.solvers import conjugate_gradient, data_consistency
+from mri_ambient.physics.solvers import conjugate_gradient, data_consistency, regularised_solution
 from tests.operators import random_complex
 
 
@@ -45,3 +47,33 @@ def test_a_direction_without_curvature_does_no_harm():
     found = conjugate_gradient(lambda z: scale * z, rhs, torch.zeros_like(rhs), 4)
     assert found.real.isfinite().all()
     torch.testing.assert_close(found[1], rhs[1] / scale)
+
+
+def test_a_solutions_gradient_is_that_of_its_iterations():
+    """By autograd through every iteration: the same once CG has converged, and for the images also long before."""
+    sense, kspace = problem()
+    adjoint, weight = sense.adjoint(kspace), torch.tensor([0.3, 0.05, 1.0], dtype=torch.float64)[:, None, None]
+    anchor, direction = random_complex((3, 6, 7), 3), random_complex((3, 6, 7), 4)
+
+    def gradients(solve: Callable[..., torch.Tensor], iterations: int) -> tuple[torch.Tensor, ...]:
+        inputs = [leaf.clone().requires_grad_() for leaf in (adjoint, anchor, weight)]
+        found = solve(*inputs, iterations)
+        return torch.autograd.grad((found * direction.conj()).real.sum(), inputs)
+
+    def ours(adjoint: torch.Tensor, anchor: torch.Tensor, weight: torch.Tensor, iterations: int) -> torch.Tensor:
+        return regularised_solution(sense, adjoint, anchor, weight, iterations)
+
+    def unrolled(adjoint: torch.Tensor, anchor: torch.Tensor, weight: torch.Tensor, iterations: int) -> torch.Tensor:
+        rhs = adjoint + weight * anchor
+        return conjugate_gradient(lambda z: sense.normal(z) + weight * z, rhs, anchor, iterations)
+
+    for found, expected in zip(gradients(ours, 60), gradients(unrolled, 60), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    for found, expected in list(zip(gradients(ours, 3), gradients(unrolled, 3), strict=True))[:2]:
+        assert (found - expected).norm() < 0.05 * expected.norm()
+
+
+def test_an_anchor_that_is_left_out_is_0():
+    sense, kspace = problem()
+    zero = torch.zeros(3, 6, 7, dtype=torch.complex128)
+    assert torch.equal(data_consistency(sense, kspace, None, 0.1, 4), data_consistency(sense, kspace, zero, 0.1, 4))
