@@ -83,10 +83,12 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int, ideal: bool = F
     settings = SimulateSettings(matrix=matrix, slices=36, coils=COILS, snr=snr, seed=0, anatomy=str(anatomy))
     patients = [patient.identity for patient in read_patients(anatomy)]
     simulate_folder(out / "raw", draws * len(patients), settings, workers=2)
-    simulate_folder(out / "silent", len(patients), replace(settings, snr=SILENT), workers=2)
     if ideal:
+        shutil.copytree(out / "raw", out / "silent", dirs_exist_ok=True)
         jobs = [(path,) for path in sorted((out / "raw").glob("*.h5"))]
         run_jobs(add_maps, jobs, Spread(2), "estimating maps", lambda _, result: result())
+    else:
+        simulate_folder(out / "silent", len(patients), replace(settings, snr=SILENT), workers=2)
     kept = set(patients[::10])
     for name in ("train", "test", "truth"):
         (out / name).mkdir(exist_ok=True)
