@@ -319,6 +319,8 @@ def draw_curves(out: Path) -> None:
     """A panel for each R, a line for each stage that tensorboard has."""
     curves = {folder.parent: smoothed_loss(folder) for folder in sorted((out / "runs").rglob("tensorboard"))}
     accels = sorted({run_of(folder, out).rsplit("-r", 1)[1] for folder in curves if "-r" in run_of(folder, out)})
+    if not accels:
+        return  # `edm` alone is of no R
     figure = Figure(figsize=(5.5 * len(accels), 4.2), dpi=130, layout="constrained")
     for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
         for folder, (steps, losses) in curves.items():
