@@ -8,7 +8,7 @@ from mri_ambient.console import track
 from mri_ambient.physics.fourier import fftc
 from mri_ambient.physics.masks import mask_seed
 from mri_ambient.physics.sense import Sense
-from mri_ambient.physics.solvers import conjugate_gradient
+from mri_ambient.physics.solvers import regularised_solution
 from recon.problem import Problem
 
 SPREAD = 0.5  # of a pixel before anything is measured, of the image's brightness; as the samplers' prior_spread
@@ -60,7 +60,6 @@ def behind_samples(maps: Maps, mask: Bool[Tensor, "y x"], weight: float, generat
     for _ in range(PROBES):
         turns = torch.randint(4, mask.shape, generator=generator)
         probe = torch.polar(torch.ones(mask.shape), turns * torch.pi / 2)
-        start = torch.zeros_like(probe)
-        solved = conjugate_gradient(lambda z: sense.normal(z) + weight * z, sense.normal(probe), start, ITERATIONS)
+        solved = regularised_solution(sense, sense.normal(probe), None, weight, ITERATIONS)
         total += (probe.conj() * solved).real
     return total / PROBES

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mri_ambient.physics.resolution import resize_kspace, resize_maps, resize_mask
 from mri_ambient.physics.sense import Sense
-from mri_ambient.physics.solvers import conjugate_gradient
+from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.store import PreparedVolume
 
 Images = Complex[Tensor, "k slice y x"]
@@ -66,5 +66,4 @@ def project(problem: Problem, images: Images, spread: float | Shaped[Tensor, "#s
     spread: how far an image may be from the truth, in normalised units. By conjugate gradients, started from the image.
     """
     weight = (problem.noise / spread) ** 2
-    rhs = problem.adjoint + weight * images
-    return conjugate_gradient(lambda z: problem.sense.normal(z) + weight * z, rhs, images, iterations)
+    return regularised_solution(problem.sense, problem.adjoint, images, weight, iterations)

@@ -37,7 +37,11 @@ def data_consistency(
 
 
 def regularised_solution(
-    sense: Sense, adjoint: Image, anchor: Image | None, weight: float | Shaped[Tensor, "..."], iterations: int
+    sense: Sense,
+    adjoint: Complex[Tensor, "*#batch y x"],
+    anchor: Complex[Tensor, "*#batch y x"] | None,
+    weight: float | Shaped[Tensor, "..."],
+    iterations: int,
 ) -> Image:
     """The same from A^H k, for those who solve it more than once: z with (A^H A + weight) z = A^H k + weight anchor.
 
@@ -46,7 +50,7 @@ def regularised_solution(
     the system anew for the gradient, Aggarwal et al., IEEE TMI 38:394, 2019; that is right only where CG has converged.)
     """
     residual = adjoint if anchor is None else adjoint - sense.normal(anchor)
-    correction = _Correction.apply(residual, torch.as_tensor(weight), sense, iterations)
+    correction = _Correction.apply(residual, torch.as_tensor(weight, dtype=adjoint.real.dtype), sense, iterations)
     assert isinstance(correction, Tensor)
     return correction if anchor is None else anchor + correction
 
@@ -87,13 +91,14 @@ def _correction(operator: Operator, residual: Image, iterations: int) -> tuple[I
 
 
 def _correction_with(operator: Operator, residual: Image, sizes: StepSizes) -> Image:
-    """The same with step sizes that are given: linear in the residual."""
+    """The same with step sizes that are given: linear in the residual. The last direction needs no residual of its own."""
+    *sizes, (last, _) = sizes
     found, direction = torch.zeros_like(residual), residual
     for step, turn in sizes:
         found = found + step * direction
         residual = residual - step * operator(direction)
         direction = residual + turn * direction
-    return found
+    return found + last * direction
 
 
 def _inner(left: Image, right: Image) -> Float[Tensor, "*batch 1 1"]:

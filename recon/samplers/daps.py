@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import torch
 
-from mri_ambient.physics.solvers import conjugate_gradient
+from mri_ambient.physics.solvers import regularised_solution
 from recon.denoising import Denoise, Sigma
 from recon.problem import Images, Problem, project
 from recon.samplers.annealing import (
@@ -72,5 +72,5 @@ def draw(problem: Problem, anchor: Images, spread: Sigma, iterations: int, gener
     coil_noise = torch.stack([complex_noise(samples, problem, generators) for _ in range(coils)], -3)
     weight = (problem.noise / spread) ** 2
     perturbed = anchor + spread * complex_noise(samples, problem, generators)
-    rhs = problem.adjoint + problem.noise * problem.sense.adjoint(coil_noise) + weight * perturbed
-    return conjugate_gradient(lambda z: problem.sense.normal(z) + weight * z, rhs, perturbed, iterations)
+    adjoint = problem.adjoint + problem.noise * problem.sense.adjoint(coil_noise)
+    return regularised_solution(problem.sense, adjoint, perturbed, weight, iterations)
