@@ -1,7 +1,7 @@
 """A whole run: an ambient (`masked`) prior from the measured lines, then laps of `image` priors on reconstructions.
 
-runs/NAME/            run.json, data.json (the volumes it began with), laps.csv, best.json; of the ambient stage prior.json,
-                      prior.safetensors, checkpoint, tensorboard
+runs/NAME/            run.json, data.json (the volumes it began with), earlier.json (the scans of runs whose weights it started
+                      from), laps.csv, best.json; of the ambient stage prior.json, prior.safetensors, checkpoint, tensorboard
 runs/NAME/lap1/       the same for the first lap, and images/: the training scans as its E-step reconstructed them
 """
 
@@ -31,7 +31,7 @@ from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
-from mri_ambient.training.run_data import claim_data
+from mri_ambient.training.run_data import claim_data, keep_earlier
 from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
@@ -51,6 +51,7 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
     if ranks.first:
         claim(folder, config, resume)
         claim_data(folder, config.data)
+        keep_earlier(folder, [prior for prior in (ambient_init, lap_init) if prior])
     ranks.wait()
     check_masks(config)
     start, e_step = config.start, in_parts(e_step, config.e_step.batch)

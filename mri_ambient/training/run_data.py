@@ -1,7 +1,9 @@
-"""``data.json``: the volumes that a run began with, so that it goes on with no others and nobody tests on them."""
+"""``data.json``: the volumes that a run began with, so that it goes on with no others and nobody tests on them; and
+``earlier.json``: the scans of the runs whose weights it started from, which nobody tests on either."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mri_ambient.errors import UserError
@@ -11,7 +13,7 @@ from mri_ambient.priors.find import beside
 from mri_ambient.store import read_provenance, subject_of
 from mri_ambient.training.data import volumes_in
 
-DATA = "data.json"
+DATA, EARLIER = "data.json", "earlier.json"
 
 
 def claim_data(folder: Path, volumes: Path) -> None:
@@ -41,11 +43,22 @@ def made_of(volumes: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+def keep_earlier(folder: Path, starts: Sequence[Prior]) -> None:
+    """Keep with the run the scans of the priors that it starts from, which those may not be there to tell when it is tested."""
+    scans = list(dict.fromkeys(scan for prior in starts for scan in training_scans(prior)))
+    if scans:
+        with atomic_write(folder / EARLIER) as temporary:
+            temporary.write_text(json.dumps(scans, indent=2) + "\n")
+
+
 def training_scans(prior: Prior) -> list[tuple[str, str, str]]:
-    """(sha256 of the k-space, name, subject) of the scans of the prior's run, as far as it kept them."""
-    path = beside(prior, DATA)
-    about = json.loads(path.read_text()) if path else {}
-    return [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in about.items()]
+    """(sha256 of the k-space, name, subject) of the scans of the prior's run, and of those whose weights it started from, as
+    far as they kept them."""
+    data, earlier = beside(prior, DATA), beside(prior, EARLIER)
+    own = json.loads(data.read_text()) if data else {}
+    before = json.loads(earlier.read_text()) if earlier else []
+    scans = [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in own.items()]
+    return scans + [(sha256, name, subject) for sha256, name, subject in before]
 
 
 def changed_volumes(folder: Path, volumes: Path) -> str:

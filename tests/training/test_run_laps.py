@@ -24,6 +24,7 @@ from mri_ambient.training.data import MeasuredSlices, WholeImages, split
 from mri_ambient.training.report import read_rows
 from mri_ambient.training.run import run
 from mri_ambient.training.run_config import RunConfig, default_config, override
+from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
@@ -221,6 +222,21 @@ def test_a_run_with_priors_of_both_kinds_starts_both_stages(finished, prepared):
     assert lap
     assert (ambient.path, lap.path) == (finished, find_prior(("image",), finished).path)
     assert warm_starts(config(prepared, init=finished, laps=()))[1] is None
+
+
+def test_the_scans_of_runs_it_started_from_are_known(finished, prepared, tmp_path):
+    """Also two runs back, and when those are gone: `compare` refuses them all."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    shutil.copytree(finished, theirs)
+    about = json.loads((theirs / "data.json").read_text())
+    other = {"made": "", "sha256": "0" * 64, "subject": "somebody"}
+    (theirs / "data.json").write_text(json.dumps(about | {"other.h5": other}))
+    own = training_scans(find_prior(("masked",), finished))
+    for init, folder in ((theirs, ours), (ours, tmp_path / "next")):
+        prior = start(config(prepared, hold_out=0, init=init, laps=(LAP,)), folder)
+        shutil.rmtree(init)
+        assert prior.path == folder / "lap1"
+        assert list(dict.fromkeys(training_scans(prior))) == [*own, ("0" * 64, "other", "somebody")]
 
 
 def test_later_laps_go_on_from_the_last(finished, prepared, tmp_path):
