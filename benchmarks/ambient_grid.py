@@ -28,6 +28,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Generator, Tensor
@@ -321,13 +322,14 @@ def draw_curves(out: Path) -> None:
     accels = sorted({run_of(folder, out).rsplit("-r", 1)[1] for folder in curves if "-r" in run_of(folder, out)})
     if not accels:
         return  # `edm` alone is of no R
-    figure = Figure(figsize=(5.5 * len(accels), 4.2), dpi=130, layout="constrained")
+    figure = Figure(figsize=(5.5 * len(accels), 4.8), dpi=130, layout="constrained")
     for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
+        axis.set_prop_cycle(color=colormaps["tab20"].colors)  # pyright: ignore[reportAttributeAccessIssue]
         for folder, (steps, losses) in curves.items():
             if run_of(folder, out).endswith(f"-r{accel}"):
                 axis.plot(steps, losses / losses[len(losses) // 10], lw=1, label=str(folder.relative_to(out / "runs")))
         axis.set(title=f"R={accel}", xlabel="step", ylabel="loss over that at a tenth", yscale="log")
-        axis.legend(fontsize=6, loc="lower left")
+        axis.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     figure.savefig(out / "curves.png")
 
 
