@@ -324,7 +324,7 @@ def draw_curves(out: Path) -> None:
         return  # `edm` alone is of no R
     figure = Figure(figsize=(5.5 * len(accels), 4.8), dpi=130, layout="constrained")
     for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
-        axis.set_prop_cycle(color=colormaps["tab20"].colors)  # pyright: ignore[reportAttributeAccessIssue]
+        axis.set_prop_cycle(color=colormaps["tab20"](range(20)))
         for folder, (steps, losses) in curves.items():
             if run_of(folder, out).endswith(f"-r{accel}"):
                 axis.plot(steps, losses / losses[len(losses) // 10], lw=1, label=str(folder.relative_to(out / "runs")))

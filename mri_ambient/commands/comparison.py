@@ -68,7 +68,7 @@ def compare(
     studies = find_tuned(tuned, used)
     runs = planned_runs(priors, parse_accels(accel), studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
-    learned = tuple(dict.fromkeys(scan for p in used for scan in training_scans(p)))
+    learned = tuple(training_scans(*used))
     plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen, training_scans=learned)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]

@@ -31,7 +31,7 @@ from mri_ambient.training.loop import steps_done, train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
-from mri_ambient.training.run_data import claim_data, keep_earlier
+from mri_ambient.training.run_data import claim_data
 from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
@@ -50,8 +50,7 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
     ambient_init, lap_init = warm_starts(config)
     if ranks.first:
         claim(folder, config, resume)
-        claim_data(folder, config.data)
-        keep_earlier(folder, [prior for prior in (ambient_init, lap_init) if prior])
+        claim_data(folder, config.data, [prior for prior in (ambient_init, lap_init) if prior])
     ranks.wait()
     check_masks(config)
     start, e_step = config.start, in_parts(e_step, config.e_step.batch)

@@ -16,9 +16,12 @@ from mri_ambient.training.data import volumes_in
 DATA, EARLIER = "data.json", "earlier.json"
 
 
-def claim_data(folder: Path, volumes: Path) -> None:
+def claim_data(folder: Path, volumes: Path, starts: Sequence[Prior]) -> None:
     """Keep with the run how each of its volumes was made, or check that they are still those: half a run on other data is a
-    run on neither, and another set of subjects may hold out others. Raises UserError if they are not."""
+    run on neither, and another set of subjects may hold out others. Raises UserError if they are not.
+
+    Also kept, once, are the scans of the priors that the run ``starts`` from, which may be gone or others when it is tested.
+    """
     path = folder / DATA
     if path.exists():
         other = changed_volumes(folder, volumes)
@@ -28,6 +31,10 @@ def claim_data(folder: Path, volumes: Path) -> None:
                 "resume with the volumes of then, or train a new run (--init this one goes on from its weights)"
             )
     else:
+        earlier = training_scans(*starts)
+        if earlier:
+            with atomic_write(folder / EARLIER) as temporary:
+                temporary.write_text(json.dumps(earlier, indent=2) + "\n")
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(made_of(volumes), indent=2) + "\n")
 
@@ -43,22 +50,17 @@ def made_of(volumes: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def keep_earlier(folder: Path, starts: Sequence[Prior]) -> None:
-    """Keep with the run the scans of the priors that it starts from, which those may not be there to tell when it is tested."""
-    scans = list(dict.fromkeys(scan for prior in starts for scan in training_scans(prior)))
-    if scans:
-        with atomic_write(folder / EARLIER) as temporary:
-            temporary.write_text(json.dumps(scans, indent=2) + "\n")
-
-
-def training_scans(prior: Prior) -> list[tuple[str, str, str]]:
-    """(sha256 of the k-space, name, subject) of the scans of the prior's run, and of those whose weights it started from, as
-    far as they kept them."""
-    data, earlier = beside(prior, DATA), beside(prior, EARLIER)
-    own = json.loads(data.read_text()) if data else {}
-    before = json.loads(earlier.read_text()) if earlier else []
-    scans = [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in own.items()]
-    return scans + [(sha256, name, subject) for sha256, name, subject in before]
+def training_scans(*priors: Prior) -> list[tuple[str, str, str]]:
+    """(sha256 of the k-space, name, subject), each once, of the scans of the priors' runs, and of those whose weights they
+    started from, as far as they kept them."""
+    scans = []
+    for prior in priors:
+        data, earlier = beside(prior, DATA), beside(prior, EARLIER)
+        own = json.loads(data.read_text()) if data else {}
+        before = json.loads(earlier.read_text()) if earlier else []
+        scans += [(volume["sha256"], Path(name).stem, volume["subject"]) for name, volume in own.items()]
+        scans += [(sha256, name, subject) for sha256, name, subject in before]
+    return list(dict.fromkeys(scans))
 
 
 def changed_volumes(folder: Path, volumes: Path) -> str:
