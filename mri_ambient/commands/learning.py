@@ -47,7 +47,9 @@ def train(
         Path | None,
         typer.Option("--init", help="Start the stages of its kinds from this prior's, or this run's, weights."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a run that was stopped, or give it more --laps.")
+    ] = False,
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
     options = {"mask": mask, "loss": loss, "denoiser": denoiser, "laps": laps, "images": images, "seed": seed}

@@ -6,10 +6,11 @@ runs/NAME/lap1/       the same for the first lap, and images/: the training scan
 """
 
 import json
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -37,19 +38,21 @@ from mri_ambient.training.warm_start import warm_starts
 
 RUN, AMBIENT = "run.json", "ambient"
 Judge = Callable[[Prior, str], Row]
+M = TypeVar("M", bound=BaseModel)
 
 
 def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
     """Train every stage; a stage that is finished is not repeated. Returns the best lap's prior, without laps the ambient one.
 
     Held-out subjects' measured lines choose among the checkpoints of the ambient stage and among the laps, which end when
-    they no longer improve. Raises UserError if ``folder`` holds a run and ``resume`` is False, or holds another run than
-    ``config``, or one of other volumes, or if no stage can start from ``config.init``.
+    they no longer improve. A run may be resumed with more laps than it had. Raises UserError if ``folder`` holds a run and
+    ``resume`` is False, or holds another run than ``config``, or one of other volumes, or if no stage can start from
+    ``config.init``.
     """
     ranks = current_ranks()
     ambient_init, lap_init = warm_starts(config)
     if ranks.first:
-        claim(folder, config, resume)
+        claim(folder, config, resume, RunConfig.continues)
         claim_data(folder, config.data, [prior for prior in (ambient_init, lap_init) if prior])
     ranks.wait()
     check_masks(config)
@@ -186,22 +189,21 @@ def dataset_accels(config: RunConfig) -> tuple[float, ...]:
     return (1.0,) if config.ambient and config.ambient.loss == "supervised" else config.start.accel
 
 
-def claim(folder: Path, config: BaseModel, resume: bool) -> None:
-    """Make the run's folder and its run.json, or check that the run there is this one."""
+def claim(folder: Path, config: M, resume: bool, continues: Callable[[M, M], bool] = operator.eq) -> None:
+    """Make the run's folder and its run.json, or check that ``config`` continues the run there."""
     path = folder / RUN
     if path.exists():
         if not resume:
             raise UserError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
         try:
-            same = type(config).model_validate_json(path.read_text()) == config
+            same = continues(config, type(config).model_validate_json(path.read_text()))
         except ValidationError:
             same = False
         if not same:
             raise UserError(f"{path}: describes a run with other settings; resume with those, or choose another --out")
-    else:
-        writable_folder(folder)
-        with atomic_write(path) as temporary:
-            temporary.write_text(config.model_dump_json(indent=2) + "\n")
+    writable_folder(folder)
+    with atomic_write(path) as temporary:
+        temporary.write_text(config.model_dump_json(indent=2) + "\n")
 
 
 def _stage(

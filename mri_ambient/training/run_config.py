@@ -83,6 +83,10 @@ class RunConfig(BaseModel):
         """All that is trained, in order."""
         return ((self.ambient,) if self.ambient else ()) + self.laps
 
+    def continues(self, before: "RunConfig") -> bool:
+        """Whether this is the run ``before``, perhaps with more laps."""
+        return self.model_copy(update={"laps": self.laps[: len(before.laps)]}) == before
+
     @property
     def name(self) -> str:
         """Of the run's folder."""

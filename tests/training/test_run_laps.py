@@ -22,7 +22,7 @@ from mri_ambient.priors.denoisers import UnrolledDenoiser
 from mri_ambient.priors.find import BEST, find_prior
 from mri_ambient.training.data import MeasuredSlices, WholeImages, split
 from mri_ambient.training.report import read_rows
-from mri_ambient.training.run import run
+from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import RunConfig, default_config, override
 from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
@@ -133,6 +133,23 @@ def test_unmeasured_samples_never_matter(finished, prepared, tmp_path):
     ours, theirs = read_rows(tmp_path / "run")[2], read_rows(finished)[2]
     assert ours.held_out_mean == theirs.held_out_mean
     assert np.isnan(ours.image_mean)
+
+
+def test_a_run_may_be_resumed_with_more_laps_not_with_fewer(finished, prepared, tmp_path):
+    """To the bit what it would have been with all of them from the beginning."""
+    folder, one = tmp_path / "longer", config(prepared, laps=(LAP,))
+    start(one, folder)
+    other = config(prepared, laps=(LAP | {"images": 16}, LAP))
+    for refused in (config(prepared, laps=()), other):
+        with pytest.raises(UserError, match="other settings"):
+            start(refused, folder, resume=True)
+    assert RunConfig.model_validate_json((folder / RUN).read_text()) == one
+    more = config(prepared)
+    start(more, folder, resume=True)
+    assert RunConfig.model_validate_json((folder / RUN).read_text()) == more
+    assert_same_priors(folder, finished)
+    assert read_rows(folder) == read_rows(finished)
+    assert (folder / BEST).read_text() == (finished / BEST).read_text()
 
 
 @pytest.mark.slow
