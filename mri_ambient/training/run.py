@@ -54,6 +54,7 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
     if ranks.first:
         claim(folder, config, resume, RunConfig.continues)
         claim_data(folder, config.data, [prior for prior in (ambient_init, lap_init) if prior])
+        write_settings(folder, config)  # which may have more laps now
     ranks.wait()
     check_masks(config)
     start, e_step = config.start, in_parts(e_step, config.e_step.batch)
@@ -201,8 +202,13 @@ def claim(folder: Path, config: M, resume: bool, continues: Callable[[M, M], boo
             same = False
         if not same:
             raise UserError(f"{path}: describes a run with other settings; resume with those, or choose another --out")
+    else:
+        write_settings(folder, config)
+
+
+def write_settings(folder: Path, config: BaseModel) -> None:
     writable_folder(folder)
-    with atomic_write(path) as temporary:
+    with atomic_write(folder / RUN) as temporary:
         temporary.write_text(config.model_dump_json(indent=2) + "\n")
 
 

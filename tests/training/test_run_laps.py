@@ -24,7 +24,7 @@ from mri_ambient.training.data import MeasuredSlices, WholeImages, split
 from mri_ambient.training.report import read_rows
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import RunConfig, default_config, override
-from mri_ambient.training.run_data import training_scans
+from mri_ambient.training.run_data import DATA, training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
@@ -143,8 +143,13 @@ def test_a_run_may_be_resumed_with_more_laps_not_with_fewer(finished, prepared, 
     for refused in (config(prepared, laps=()), other):
         with pytest.raises(UserError, match="other settings"):
             start(refused, folder, resume=True)
-    assert RunConfig.model_validate_json((folder / RUN).read_text()) == one
-    more = config(prepared)
+    more, made, data = config(prepared), (folder / RUN).read_text(), (folder / DATA).read_text()
+    assert RunConfig.model_validate_json(made) == one
+    (folder / DATA).write_text("{}")  # as if it had begun with other volumes
+    with pytest.raises(UserError, match="resume with the volumes of then"):
+        start(more, folder, resume=True)
+    assert (folder / RUN).read_text() == made
+    (folder / DATA).write_text(data)
     start(more, folder, resume=True)
     assert RunConfig.model_validate_json((folder / RUN).read_text()) == more
     assert_same_priors(folder, finished)
