@@ -15,8 +15,8 @@ import torch
 
 from data_prep.calibration import find_acs
 from data_prep.maps import ESTIMATORS
-from data_prep.prepare import crop_readout, target_rows
 from data_prep.readers import read_scan
+from data_prep.readout import crop_readout, target_rows
 from mri_ambient.bart import installed
 
 

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from data_prep.calibration import find_acs
 from data_prep.coil_noise import covariance, noise_samples, noise_std
-from data_prep.prepare import kept_field_of_view, target_rows
 from data_prep.readers import read_scan
+from data_prep.readout import kept_field_of_view, target_rows
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.store import PreparedVolume, is_prepared, read_volume

@@ -11,10 +11,11 @@ from data_prep.calibration import box_of, find_acs, only_acs
 from data_prep.coil_noise import covariance, noise_samples, noise_std, whitener
 from data_prep.compression import compression_matrix
 from data_prep.maps import ESTIMATORS
+from data_prep.readout import crop_readout, kept_field_of_view, target_rows
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
-from mri_ambient.physics.fourier import fftc, ifft2c, ifftc
+from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume
 
@@ -27,13 +28,16 @@ class PrepareSettings:
     """accel: undersample a fully sampled scan, keeping only the measured lines (None keeps the scan's own sampling).
     mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
     sampled, else what the mask has. maps: espirit, sigpy, bart, file; None means the file's own if it has any, else espirit.
-    coils: how many virtual coils remain, if there are more."""
+    coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
+    whiten: auto, noise-scan or none. map_sets: 1, 2 or auto."""
 
     accel: float | None = None
     mask: str = "random"
     acs: int | None = None
     maps: str | None = None
-    coils: int = 8
+    coils: int | None = None
+    whiten: str = "auto"
+    map_sets: str = "auto"
 
 
 def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
@@ -58,7 +62,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     alive = white.diagonal() != 0  # dead coils have no noise to take the level from
     residual_std = noise_std((white @ noise)[alive].flatten())
 
-    count, coils = len(measured), min(settings.coils, scan.kspace.shape[1])
+    count, coils = len(measured), min(settings.coils or 8, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale = torch.empty_like(kspace), torch.empty(count)
     transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
@@ -119,29 +123,6 @@ def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
     kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
     mask = scan.mask.expand(len(kspace), *scan.mask.shape)
     return replace(volume, kspace=kspace, mask=mask)
-
-
-def target_rows(scan: Scan) -> int:
-    """The matrix along the readout once oversampling is removed; samples scattered along it can't be cropped."""
-    rows = scan.kspace.shape[-2]
-    return rows if scan.recon_rows is None or scan.mask.shape[0] != 1 else scan.recon_rows
-
-
-def kept_field_of_view(scan: Scan) -> tuple[float, float] | None:
-    """(y, x) in mm of the prepared rows: the scan's own, unless its oversampling had to stay."""
-    if scan.field_of_view is None or scan.recon_rows is None:
-        return scan.field_of_view
-    return scan.field_of_view[0] * target_rows(scan) / scan.recon_rows, scan.field_of_view[1]
-
-
-def crop_readout(kspace: Complex[Tensor, "*batch y x"], scan: Scan) -> Complex[Tensor, "*batch rows x"]:
-    """Remove readout oversampling: the central rows of the image, back in k-space at unit noise gain."""
-    rows, wanted = kspace.shape[-2], target_rows(scan)
-    if wanted == rows:
-        return kspace
-    top = rows // 2 - wanted // 2
-    image = ifftc(kspace, (-2,))[..., top : top + wanted, :]
-    return fftc(image, (-2,)).contiguous()
 
 
 def draw_masks(

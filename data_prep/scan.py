@@ -16,6 +16,8 @@ class Scan:
     recon_rows: the readout matrix to keep, smaller than y when the readout is oversampled; None if the file doesn't say.
     field_of_view: (y, x) in mm after readout oversampling is removed; None if the file doesn't say.
     noise: samples without signal, of the variance that the noise of one k-space sample has; None if the file has none.
+    reference: lines of a separate reference scan, zero where none is: they calibrate the coils and are nothing else, for their
+    contrast or gain may be another; None if the scan calibrates itself.
     sens_maps: the file's own sensitivity maps, if it has any. subject: a pseudonym of whose scan it is.
     notes: what was odd and what was made of it, a sentence each.
     """
@@ -29,6 +31,7 @@ class Scan:
     field_of_view: tuple[float, float] | None = None
     noise: Complex[Tensor, "coil n"] | None = None
     sens_maps: Complex[Tensor, "slice coil rows x"] | None = None
+    reference: Complex[Tensor, "slice coil y x"] | None = None
     subject: str | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False

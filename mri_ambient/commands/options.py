@@ -16,6 +16,8 @@ TRAIN_CHOICES = {
     "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),
     "denoiser": ("unrolled", "unet"),
 }
+WHITENING = ("auto", "noise-scan", "none")
+MAP_SETS = ("auto", "1", "2")
 EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
 BUNDLED_PRIOR = Path(__file__).parents[1] / "priors" / "bundled"
 
@@ -29,6 +31,20 @@ Acs = Annotated[
 Maps = Annotated[
     str | None,
     typer.Option("--maps", help="espirit, sigpy, bart or file (default: the file's own, else espirit)."),
+]
+Coils = Annotated[
+    int | None,
+    typer.Option("--coils", min=1, help="Virtual coils to compress to (default: as many as keep the signal, 8 to 16)."),
+]
+Whiten = Annotated[
+    str,
+    typer.Option(
+        "--whiten", help="auto, noise-scan or none (auto: by the noise scan; without one each coil is only scaled)."
+    ),
+]
+MapSets = Annotated[
+    str,
+    typer.Option("--map-sets", help="auto, 1 or 2 maps a pixel; 2 where the object wraps around the field of view."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]

@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from mri_ambient.commands.options import (
+    MAP_SETS,
+    WHITENING,
     Accel,
     Acs,
+    Coils,
     Dask,
     Force,
     Maps,
+    MapSets,
     Mask,
     Seed,
+    Whiten,
     Workers,
     check_choice,
     check_mask,
@@ -54,8 +59,10 @@ def prep(
     accel: Accel = None,
     mask: Mask = "random",
     acs: Acs = None,
-    coils: Annotated[int, typer.Option("--coils", min=1, help="Virtual coils to compress to.")] = 8,
+    coils: Coils = None,
     maps: Maps = None,
+    whiten: Whiten = "auto",
+    map_sets: MapSets = "auto",
     workers: Workers = 1,
     force: Force = False,
     dask: Dask = None,
@@ -72,7 +79,9 @@ def prep(
     check_mask(mask, accel, "keep all that was measured")
     if maps is not None:
         check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
-    settings = PrepareSettings(accel, mask, acs, maps, coils)
+    check_choice("--whiten", whiten, WHITENING)
+    check_choice("--map-sets", map_sets, MAP_SETS)
+    settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
     summary = prepare_folder(folder, out, settings, Spread(workers, dask), force)
     for table in summary_tables(summary):
         stdout.print(table)
