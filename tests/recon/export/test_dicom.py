@@ -140,7 +140,10 @@ def test_dcm2niix_makes_our_nifti(study, folder, tmp_path):
     ("options", "problem"),
     [
         (("a\\b", "", "", ""), "--patient-name 'a\\\\\\\\b': DICOM holds no backslash, no control characters"),
-        (("x" * 65, "", "", ""), "--patient-name 'x{65}': DICOM holds at most 64 characters in each of a name's groups"),
+        (
+            ("x" * 65, "", "", ""),
+            "--patient-name 'x{65}': DICOM holds at most 64 characters in each of a name's groups",
+        ),
         (("a=" + "ヤ" * 65, "", "", ""), "in each of a name's groups"),
         (("a^b^c^d^e^f=ü", "", "", ""), "write Family\\^Given"),
         (("a\x85b", "", "", ""), "no control characters"),
