@@ -40,9 +40,10 @@ def espirit(
     acs: rows and columns of the fully sampled centre; the calibration box is at most 48 of each and never larger than it.
     noise_std: of the real component of a sample, or an upper bound of it; None if nothing is known. sets: how many maps a
     pixel; the second serves where an object folds onto itself. threshold: singular values below this share of the largest
-    are left out even without noise (sigpy's rule); see :func:`signal_threshold` for those of noise. crop: where a set's eigenvalue is below it there is no object, and the maps are 0
-    (soft: they fade out over crop +- 0.1, and so are not of unit norm there). Elsewhere sum_c |S_c|^2 = 1. The phase
-    reference makes the calibration region's principal virtual coil real, which is smooth and changes little with the noise.
+    are left out even without noise (sigpy's rule); see :func:`signal_threshold` for those of noise. crop: where a set's
+    eigenvalue is below it there is no object, and the maps are 0 (soft: they fade out over crop +- 0.1, and so are not of unit
+    norm there). Elsewhere sum_c |S_c|^2 = 1. The phase reference makes the calibration region's principal virtual coil real,
+    which is smooth and changes little with the noise.
     """
     slices = kspace.flatten(0, -4) if kspace.ndim > 3 else kspace[None]
     maps = [_slice_maps(k, acs, noise_std, sets, threshold, crop, soft, iterations) for k in slices]
@@ -130,9 +131,9 @@ def signal_threshold(
 
     The larger of ``share`` of the largest, and of the largest that noise of this level has in a matrix of this size. For a
     matrix of independent entries that edge is Marchenko and Pastur's, std (sqrt(m) + sqrt(n)); the rows here overlap, which
-    moves it, so it is read off one draw of noise. The level is ``noise_std`` (a scan without a noise scan knows an upper bound),
-    or what the smallest singular values tell, if that is less: they are noise, or hold a little signal as well.
-    (Iyer et al., MRM 84:3423, 2020, choose the threshold by SURE, a search; the edge needs none.)
+    moves it, so it is read off one draw of noise. The level is ``noise_std`` (without a noise scan it is an upper bound), or
+    what the smallest singular values tell, if that is less: they are noise, or hold a little signal as well. (Iyer et al., MRM
+    84:3423, 2020, choose the threshold by SURE, a search; the edge needs none.)
     """
     of_noise = noise_energy(box).to(energy.device)
     lowest = max(1, round(FLOOR * len(energy)))
