@@ -96,20 +96,3 @@ def test_without_a_noise_scan_coils_are_scaled_and_never_mixed():
     with_scan, _, done = coil_weights(samples, noise_scan=True)
     assert done == "noise scan"
     assert with_scan[1:, 0].abs().max() > 0.1
-
-
-def test_noise_that_falls_is_signal_and_shades_nothing():
-    """The far samples of a sharp image: the strong coils seem to be the noisy ones."""
-    falling = torch.linspace(1.4, 1, 8000)
-    samples = torch.tensor([1.0, 3, 0.5, 2])[:, None] * falling * random_complex((4, 8000), 5, torch.complex64)
-    weights, _, done = coil_weights(samples, noise_scan=False)
-    assert done == "none"
-    assert torch.equal(weights, torch.eye(4) + 0j)
-
-
-def test_noise_samples_come_nearest_first():
-    kspace = torch.zeros(2, 1, 40, 40, dtype=torch.complex64)
-    y, x = torch.meshgrid(torch.arange(40) - 20, torch.arange(40) - 20, indexing="ij")
-    kspace[:] = torch.hypot(y.float(), x.float())
-    far = noise_samples(kspace, torch.ones(2, 40, 40, dtype=torch.bool))
-    assert (far.abs().diff() > -1e-3).all()
