@@ -10,7 +10,7 @@ import torch
 
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
-from data_prep.readers.header import pseudonym
+from data_prep.readers.subject import pseudonym
 from data_prep.readout import crop_readout
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
