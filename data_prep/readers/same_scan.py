@@ -1,25 +1,28 @@
 """Whether two sets of k-space lines are of one scan: the same contrast, phase and gain, up to noise."""
 
 import numpy as np
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 
 TOLERANCE = 0.03  # of the signal, beside the noise
+MARGIN = 1.3  # of the noise that is expected
 EDGE = 16  # the outermost 1 / EDGE of a readout, on each side, bounds the noise
-KERNEL = 4, 3  # samples along the readout, lines
+KERNEL = 3, 3  # samples along the readout, lines
 CENTRE = 24  # samples around the echo: the signal is there
 FEWEST = 6  # lines
 NUDGE = 0.1  # by how much a gain is changed to see whether the lines fit better or worse
-FIT = 0.5  # of the misfit after such a change
+FIT = 0.7  # of the misfit after such a change; 1 and more for another scan's lines
 
 
 def agree(ours: Complex[np.ndarray, "line coil sample"], theirs: Complex[np.ndarray, "line coil sample"]) -> bool:
-    """Whether the same lines, measured twice, differ by noise alone."""
-    signal = np.sum(np.abs(ours) ** 2)
-    width = max(ours.shape[-1] // EDGE, 1)
+    """Whether the same lines, measured twice, differ by noise alone. They are compared around the echo, where signal is."""
     both = np.stack([ours, theirs])
+    width = max(both.shape[-1] // EDGE, 1)
     ends = np.concatenate([both[..., :width], both[..., -width:]], axis=-1)
-    noise = 2 * np.median(np.mean(np.abs(ends) ** 2, axis=-1)) * ours.size
-    return bool(np.sum(np.abs(ours - theirs) ** 2) <= TOLERANCE**2 * signal + 2 * noise)
+    middle = _around_echo(np.abs(ours) ** 2)
+    ours, theirs = ours[..., middle], theirs[..., middle]
+    noise = 2 * np.mean(np.abs(ends) ** 2) * ours.size
+    difference, signal = np.sum(np.abs(ours - theirs) ** 2), np.sum(np.abs(ours) ** 2)
+    return bool(difference <= TOLERANCE**2 * signal + MARGIN * noise)
 
 
 def consistent(
@@ -28,18 +31,17 @@ def consistent(
     """Whether ``theirs`` among the ``measured`` columns are lines of the same scan as the others, though none is there twice.
 
     Small patches of one scan's multi-coil k-space lie near a subspace (Zhang et al., Magn Reson Med 66:1241, 2011): the misfit
-    to it must be smaller with their gain as it is than with one that is a tenth different, which no other contrast's is.
-    Noise that hides the difference, too few lines or one coil: False.
+    to it must be smaller with their gain as it is than with one that is a tenth different, which no other contrast's is; how
+    many dimensions that subspace has is not known, so that several are tried. Noise that hides the difference, too few lines or one coil: False.
     """
     block = _central_run(kspace, measured, theirs)
     if block is None:
         return False
     lines, flags = block
-    misfits = [
-        _misfit(np.where(flags, gain * lines, lines))
-        for gain in (1, 1 + NUDGE, 1 - NUDGE, 1 + 1j * NUDGE, 1 - 1j * NUDGE)
-    ]
-    return bool(misfits[0] < FIT * min(misfits[1:]))
+    nudged = np.array([1 + NUDGE, 1 - NUDGE, 1 + 1j * NUDGE, 1 - 1j * NUDGE])
+    own = _misfits(lines)
+    least = np.min([_misfits(np.where(flags, gain * lines, lines)) for gain in nudged], axis=0)
+    return bool((own < FIT * least).any())
 
 
 def _central_run(
@@ -54,14 +56,18 @@ def _central_run(
     if len(mine) < FEWEST or not mine.any() or mine.all() or len(kspace) < 2:
         return None
     lines = kspace[..., run]
-    echo = int((np.abs(lines) ** 2).sum((0, 2)).argmax())
-    return lines[:, max(echo - CENTRE // 2, 0) : echo + CENTRE // 2], mine
+    return lines[:, _around_echo(np.moveaxis(np.abs(lines) ** 2, 1, -1))], mine
 
 
-def _misfit(lines: Complex[np.ndarray, "coil y line"]) -> float:
-    """The energy of all patches outside of the larger half of their principal components."""
-    height, width = min(KERNEL[0], lines.shape[1]), KERNEL[1]
-    patches = np.lib.stride_tricks.sliding_window_view(lines, (height, width), axis=(1, 2))
-    matrix = np.moveaxis(patches, 0, 2).reshape(-1, len(lines) * height * width)
-    values = np.linalg.svd(matrix, compute_uv=False)
-    return float(np.sum(values[len(values) // 2 :] ** 2))
+def _around_echo(energy: Float[np.ndarray, "*other sample"]) -> slice:
+    echo = int(energy.reshape(-1, energy.shape[-1]).sum(0).argmax())
+    return slice(max(echo - CENTRE // 2, 0), echo + CENTRE // 2)
+
+
+def _misfits(lines: Complex[np.ndarray, "coil y line"]) -> Float[np.ndarray, " dimension"]:
+    """The energy of all patches outside of the subspace of their first principal components, a quarter to three of all."""
+    patches = np.lib.stride_tricks.sliding_window_view(lines, KERNEL, axis=(1, 2))
+    matrix = np.moveaxis(patches, 0, 2).reshape(-1, len(lines) * KERNEL[0] * KERNEL[1])
+    energies = np.linalg.svd(matrix, compute_uv=False).astype(float) ** 2
+    outside = np.cumsum(energies[::-1])[::-1]
+    return outside[len(outside) // 4 : 3 * len(outside) // 4 + 1]
