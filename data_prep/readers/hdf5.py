@@ -26,7 +26,9 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
         raise UserError(f"{path}: is an {kind}, not a raw scan; give the scan that it was made from")
     kspace = stored(path, file, "kspace")
     if kspace is None:
-        found = ", ".join(f"{name} (a link to {link[0]})" if (link := link_out(file, name)) else name for name in file)
+        found = ", ".join(
+            f"{name} (a link to {link[0]})" if (link := link_out(file, str(name))) else str(name) for name in file
+        )
         raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
     if kspace.ndim == 3 and kspace.dtype.kind == "c":
         raise UserError(f"{path}: `kspace` has 3 dimensions {kspace.shape}; {HELP}, with a coil axis even for one coil")

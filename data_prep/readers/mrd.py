@@ -16,9 +16,9 @@ from jaxtyping import Complex
 
 from data_prep.readers.checks import make_scan
 from data_prep.readers.header import Header
-from data_prep.readers.mrd_centre import echo, shift_to_centre
+from data_prep.readers.mrd_centre import shifts_to_centre
 from data_prep.readers.mrd_flags import flagged, sort_by_flags
-from data_prep.readers.mrd_header import Encoding, encoding_of, reference_column, space_of
+from data_prep.readers.mrd_header import encoding_of, reference_column, space_of
 from data_prep.readers.mrd_lines import Lines, arrange
 from data_prep.readers.mrd_readout import Placed
 from data_prep.readers.sources import link_out, stored
@@ -49,7 +49,7 @@ class Dataset:
 
 def mrd_groups(file: h5py.File) -> list[str]:
     """The groups that hold an ISMRMRD dataset, mostly one named ``dataset``."""
-    groups = {str(name): file.get(name) for name in file if link_out(file, name) is None}
+    groups = {str(name): file.get(name) for name in file if link_out(file, str(name)) is None}
     return [name for name, group in groups.items() if isinstance(group, h5py.Group) and {"xml", "data"} <= set(group)]
 
 
@@ -90,13 +90,17 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
         noise = _noise(path, chosen, others, lines, notes)
     mask = np.zeros((encoding.rows, encoding.columns), bool)
     mask[lines.placed.rows] = lines.counts.any(0)
-    kspace, mask, reference, lines, encoding = _centred(path, kspace, mask, reference, lines, encoding, notes)
+    down, right = shifts_to_centre(path, kspace, lines.placed.rows, encoding, notes)
+    if down or right:
+        kspace, mask = np.roll(kspace, (down, right), (-2, -1)), np.roll(mask, (down, right), (-2, -1))
+        reference = None if reference is None else np.roll(reference, (down, right), (-2, -1))
+        encoding = encoding.moved(right)
     scan = make_scan(
         path,
         "ISMRMRD",
         kspace,
         mask=mask[:1] if mask.any(1).all() else mask,
-        header=_with_all_lines(encoding.with_limits(), lines, notes),
+        header=_with_all_lines(encoding.with_limits(), np.flatnonzero(mask.any(0)), notes),
         noise=noise,
         subject=pseudonym(xml.patient),
         notes=(*notes, *lines.notes),
@@ -140,62 +144,14 @@ def _refuse_swelling(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _with_all_lines(header: Header, lines: Lines, notes: list[str]) -> Header:
+def _with_all_lines(header: Header, columns: np.ndarray, notes: list[str]) -> Header:
     """Lines beyond the limits were acquired all the same."""
     if header.limits is None:
         return header
-    column = lines.placed.column
-    first, last = min(column.min(), header.limits[0]), max(column.max(), header.limits[1])
+    first, last = min(columns[0], header.limits[0]), max(columns[-1], header.limits[1])
     if (first, last) != header.limits:
         notes.append(f"the header's phase encodes end before the lines do: those of columns {first} to {last} are kept")
     return replace(header, limits=(int(first), int(last)))
-
-
-def _centred(
-    path: Path,
-    kspace: Complex[np.ndarray, "slice coil y x"],
-    mask: np.ndarray,
-    reference: np.ndarray | None,
-    lines: Lines,
-    encoding: Encoding,
-    notes: list[str],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Lines, Encoding]:
-    """All of it with the echo in the middle, where header or centre_sample put it wrongly beyond doubt."""
-    with np.errstate(all="ignore"):
-        energy = sum(np.sum(np.abs(image) ** 2, axis=0, dtype=float) for image in kspace)
-    if not np.isfinite(energy).all():
-        return kspace, mask, reference, lines, encoding
-    by_row, by_column = np.sum(energy, axis=1), np.sum(energy, axis=0)
-    peaks = echo(by_row), echo(by_column)
-    shifts = shift_to_centre(by_row) if lines.placed.rows != slice(0, encoding.rows) else 0, shift_to_centre(by_column)
-    lost = not encoding.stated and peaks[1] is None and not mask.any(0).all()
-    middle = encoding.columns // 2 - encoding.first_column if encoding.stated else "beyond the lines"
-    if shifts[1] is None or lost:
-        found = (
-            f"the strongest line is {peaks[1] - encoding.first_column}"
-            if peaks[1] is not None
-            else "no line stands out"
-        )
-        raise UserError(
-            f"{path}: the header's encodingLimits put line {middle} in the middle of k-space, "
-            f"but {found}, around which the matrix does not fit; correct the limits' center"
-        )
-    if shifts[0] is None:
-        raise UserError(
-            f"{path}: the echo is not at the readouts' center_sample, and around it they do not fit the matrix of "
-            f"{encoding.rows} rows; correct the center_sample or the header's encodedSpace"
-        )
-    if not encoding.stated or shifts[1]:
-        where = encoding.columns // 2 - encoding.first_column - shifts[1]
-        notes.append(f"line {where} is taken for the centre of k-space, as the data have it, not the header's")
-    if shifts[0]:
-        notes.append(f"the echo is {abs(shifts[0])} samples off the readouts' center_sample: the data are followed")
-    if not any(shifts):
-        return kspace, mask, reference, lines, encoding
-    kspace, mask = np.roll(kspace, shifts, (-2, -1)), np.roll(mask, shifts, (-2, -1))
-    reference = None if reference is None else np.roll(reference, shifts, (-2, -1))
-    placed = replace(lines.placed, column=lines.placed.column + shifts[1])
-    return kspace, mask, reference, replace(lines, placed=placed), encoding.moved(shifts[1])
 
 
 def _heads(records: h5py.Dataset) -> np.ndarray:

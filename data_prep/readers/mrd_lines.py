@@ -75,7 +75,7 @@ def arrange(
         )
     unused = kinds.calibration & ~kinds.elsewhere & ~filling & ~used
     if unused.any():
-        notes.append(f"{unused.sum()} readouts flagged as calibration alone are left out")
+        notes.append(f"{unused.sum()} readouts flagged as calibration alone are left out{f': {why}' if why else ''}")
     left_out = {**kinds.aside, "surface-coil correction readouts": kinds.corrections & ~corrections}
     notes[:0] = [
         _left_out(what, these, alike, (image, columns), counts) for what, these in left_out.items() if these.any()

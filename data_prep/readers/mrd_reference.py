@@ -52,7 +52,9 @@ def not_the_images(
     theirs[columns[these[image[these] == one]]] = True
     if consistent(block, (counts[one] > 0) | theirs, theirs):
         return None
-    return "nothing tells that they have the contrast and gain of the images' own lines"
+    return (
+        "nothing tells that they have the contrast and gain of the images' own lines (a header's calibrationMode could)"
+    )
 
 
 def filling_of(candidates: Records, places: tuple[np.ndarray, np.ndarray], counts: np.ndarray) -> Records:
@@ -83,9 +85,9 @@ def reference_of(
     inside = (columns >= 0) & (columns < encoding.columns)
     records, columns = records[inside], columns[inside]
     image = np.searchsorted(slices, heads["idx"]["slice"][records])
-    there = np.zeros((len(slices), encoding.columns), bool)
-    there[image, columns] = True
-    shared = there.all(0)
+    lines = np.zeros((len(slices), encoding.columns), bool)
+    lines[image, columns] = True
+    shared = np.asarray(lines.all(axis=0))
     middle = encoding.columns // 2
     if not shared[middle - 2 : middle + 2].all():
         return None

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
-TOLERANCE = 0.03  # of the signal, beside the noise
+TOLERANCE = 0.03  # of the signal's amplitude, beside the noise
 MARGIN = 1.3  # of the noise that is expected
 EDGE = 16  # the outermost 1 / EDGE of a readout, on each side, bounds the noise
 KERNEL = 3, 3  # samples along the readout, lines
@@ -20,9 +20,14 @@ def agree(ours: Complex[np.ndarray, "line coil sample"], theirs: Complex[np.ndar
     ends = np.concatenate([both[..., :width], both[..., -width:]], axis=-1)
     middle = _around_echo(np.abs(ours) ** 2)
     ours, theirs = ours[..., middle], theirs[..., middle]
-    noise = 2 * np.mean(np.abs(ends) ** 2) * ours.size
-    difference, signal = np.sum(np.abs(ours - theirs) ** 2), np.sum(np.abs(ours) ** 2)
-    return bool(difference <= TOLERANCE**2 * signal + MARGIN * noise)
+    noise = 2 * np.mean(np.abs(ends) ** 2)  # of a sample's difference; an upper bound, for signal is there too
+    signal = np.sum(np.abs(ours) ** 2)
+    gain = np.sqrt(np.sum(np.abs(theirs) ** 2) / signal) * np.exp(1j * np.angle(np.vdot(ours, theirs)))
+    difference = np.sum(np.abs(ours - theirs) ** 2)
+    return bool(
+        abs(gain - 1) <= TOLERANCE + 3 * np.sqrt(noise / signal)
+        and difference <= TOLERANCE**2 * signal + MARGIN * noise * ours.size
+    )
 
 
 def consistent(
@@ -32,7 +37,8 @@ def consistent(
 
     Small patches of one scan's multi-coil k-space lie near a subspace (Zhang et al., Magn Reson Med 66:1241, 2011): the misfit
     to it must be smaller with their gain as it is than with one that is a tenth different, which no other contrast's is; how
-    many dimensions that subspace has is not known, so that several are tried. Noise that hides the difference, too few lines or one coil: False.
+    many dimensions that subspace has is not known, so that several are tried. Noise that hides the difference, too few lines
+    or one coil: False.
     """
     block = _central_run(kspace, measured, theirs)
     if block is None:
@@ -46,7 +52,7 @@ def consistent(
 
 def _central_run(
     kspace: Complex[np.ndarray, "coil y x"], measured: Bool[np.ndarray, " x"], theirs: Bool[np.ndarray, " x"]
-) -> tuple[Complex[np.ndarray, "coil y line"], Bool[np.ndarray, " line"]] | None:
+) -> tuple[Complex[np.ndarray, "coil sample line"], Bool[np.ndarray, " line"]] | None:
     """The longest run of measured columns, around its and their echo, if both scans are in it."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], measured.astype(int), [0]])))
     starts, ends = edges[::2], edges[1::2]
@@ -64,7 +70,7 @@ def _around_echo(energy: Float[np.ndarray, "*other sample"]) -> slice:
     return slice(max(echo - CENTRE // 2, 0), echo + CENTRE // 2)
 
 
-def _misfits(lines: Complex[np.ndarray, "coil y line"]) -> Float[np.ndarray, " dimension"]:
+def _misfits(lines: Complex[np.ndarray, "coil sample line"]) -> Float[np.ndarray, " dimension"]:
     """The energy of all patches outside of the subspace of their first principal components, a quarter to three of all."""
     patches = np.lib.stride_tricks.sliding_window_view(lines, KERNEL, axis=(1, 2))
     matrix = np.moveaxis(patches, 0, 2).reshape(-1, len(lines) * KERNEL[0] * KERNEL[1])

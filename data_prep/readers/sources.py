@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 import h5py
+from h5py.h5l import TYPE_EXTERNAL as EXTERNAL
+from h5py.h5l import TYPE_HARD as HARD
 
 from mri_ambient.errors import UserError
 
@@ -95,10 +97,10 @@ def link_out(file: h5py.File, name: str, depth: int = 0) -> tuple[str, str] | No
             kind = file.id.links.get_info(way).type
         except (KeyError, RuntimeError):  # not there
             return None
-        if kind == h5py.h5l.TYPE_HARD:
+        if kind == HARD:
             continue
         target = file.id.links.get_val(way)
-        if kind == h5py.h5l.TYPE_EXTERNAL:
+        if kind == EXTERNAL:
             other, inner = (os.fsdecode(part) for part in target)
             return other, "/".join([inner, *parts[length:]])
         inner = os.fsdecode(target)

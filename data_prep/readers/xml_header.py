@@ -81,7 +81,7 @@ def read_xml(path: Path, xml: bytes | str, what: str) -> XmlHeader:
         text = xml.strip(b"\0 \r\n\t") if isinstance(xml, bytes) else xml.strip("\0 \r\n\t\ufeff")
         if len(text) > LONGEST:
             raise ValueError(f"it is longer than {LONGEST} characters")
-        if (b"<!ENTITY" if isinstance(text, bytes) else "<!ENTITY") in text:
+        if "<!ENTITY" in (text.decode("latin-1") if isinstance(text, bytes) else text):
             raise ValueError("it defines entities, which no header needs")
         root = ElementTree.fromstring(text)
         encodings = tuple(_encoding(element) for element in root.findall("{*}encoding"))

@@ -1,5 +1,7 @@
 """Where the slices lie along their normal, as far as the scan's file told it."""
 
+from itertools import pairwise
+
 from recon.recon_file import Study
 
 EVEN = 0.01  # mm by which steps may differ
@@ -17,6 +19,6 @@ def spacing_mm(study: Study) -> float | None:
     heights = heights_mm(study)
     if heights is None:
         return None
-    steps = [after - before for before, after in zip(heights[:-1], heights[1:], strict=True)]
+    steps = [after - before for before, after in pairwise(heights)]
     even = steps and steps[0] and all(abs(step - steps[0]) <= EVEN for step in steps)
     return abs(steps[0]) if even else None
