@@ -1,6 +1,4 @@
-"""Kinds of ISMRMRD files that converters and scanners write, of a simulated head of which the whole k-space is known."""
-
-from pathlib import Path
+"""Kinds of ISMRMRD files that converters and scanners write."""
 
 import h5py
 import numpy as np
@@ -8,193 +6,16 @@ import pytest
 
 from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
-from data_prep.readers.same_scan import agree, consistent
-from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.errors import UserError
+from tests.data_prep.mrd_files import CALIBRATION, OTHERS, REFERENCE, N, head, ismrmrd, lines_of, measured, write, xml
 
-ismrmrd = pytest.importorskip("ismrmrd", reason="needs the ismrmrd package: pip install 'mri-ambient[raw]'")
-
-N = 48
-CALIBRATION = ("IS_PARALLEL_CALIBRATION",)
-REFERENCE = range(16, 32)
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory) -> np.ndarray:
-    """[slice, coil, y, x], 2 slices of 4 coils."""
-    path = tmp_path_factory.mktemp("head") / "scan.h5"
-    simulate_scan(path, 0, SimulateSettings(matrix=N, slices=2, coils=4, seed=5, snr=100))
-    return read_scan(path).kspace.numpy()
+__all__ = ["head"]  # a fixture
 
 
 @pytest.fixture(scope="module")
 def stack(head) -> np.ndarray:
     """4 slices, all different."""
     return np.concatenate([head, 2 * head[:, ::-1]])
-
-
-def xml(
-    encoded=(N, N, 1),
-    recon=(N, N, 1),
-    view=(230, 230),
-    recon_view=(230, 230),
-    limits: tuple | None = (0, N - 1, N // 2),
-    more: str = "",
-    trajectory: str = "<trajectory>cartesian</trajectory>",
-    namespace: str = ' xmlns="http://www.ismrm.org/ISMRMRD"',
-    outside: str = "",
-) -> str:
-    def space(name: str, matrix: tuple, fov: tuple) -> str:
-        sizes = "".join(f"<{axis}>{size}</{axis}>" for axis, size in zip("xyz", matrix, strict=True))
-        return (
-            f"<{name}><matrixSize>{sizes}</matrixSize>"
-            f"<fieldOfView_mm><x>{fov[0]}</x><y>{fov[1]}</y><z>4</z></fieldOfView_mm></{name}>"
-        )
-
-    names = ("minimum", "maximum", "center")
-    ends = "".join(f"<{name}>{end}</{name}>" for name, end in zip(names, limits or (), strict=False) if end is not None)
-    step = f"<kspace_encoding_step_1>{ends}</kspace_encoding_step_1>" if limits else ""
-    one = (
-        f"<encoding>{space('encodedSpace', encoded, view)}{space('reconSpace', recon, recon_view)}"
-        f"<encodingLimits>{step}{more}</encodingLimits>{trajectory}</encoding>"
-    )
-    return f"<ismrmrdHeader{namespace}>{one}{outside}</ismrmrdHeader>"
-
-
-def lines_of(kspace: np.ndarray, which=range(N), flags=(), first: int = 0, space: int = 0, **idx: int) -> list:
-    made = []
-    for number, image in enumerate(kspace):
-        for line in which:
-            one = ismrmrd.Acquisition.from_array(
-                np.ascontiguousarray(image[:, :, line]), center_sample=image.shape[1] // 2, sample_time_us=5.0
-            )
-            one.encoding_space_ref = space
-            for name, value in {"kspace_encode_step_1": line - first, "slice": number, **idx}.items():
-                setattr(one.idx, name, value)
-            for flag in flags:
-                one.set_flag(getattr(ismrmrd, f"ACQ_{flag}"))
-            made.append(one)
-    return made
-
-
-def write(path: Path, made: list, header: str, group: str = "dataset") -> Path:
-    with ismrmrd.Dataset(path, group) as file:
-        file.write_xml_header(header.replace("\0", "").encode())
-        for each in made:
-            file.append_acquisition(each)
-    if "\0" in header:  # of fixed length, as C writes it
-        with h5py.File(path, "a") as file:
-            del file[f"{group}/xml"]
-            file[f"{group}/xml"] = np.array([header.encode() + b" "])
-    return path
-
-
-def measured(scan) -> list[int]:
-    return scan.mask[0].nonzero().squeeze(1).tolist()
-
-
-def inverted(kspace: np.ndarray) -> np.ndarray:
-    """Of the same coils: bright where the head is dark."""
-    axes = (-2, -1)
-    shifted = np.fft.ifftshift(kspace, axes=axes)
-    images = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=axes)
-    brightness = np.linalg.norm(images, axis=1, keepdims=True)
-    most = brightness.max()
-    images = images * np.where(brightness > 0.1 * most, (1.2 * most - brightness) / (brightness + 1e-9), 0)
-    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, axes=axes), norm="ortho"), axes=axes).astype(
-        np.complex64
-    )
-
-
-def noisy(kspace: np.ndarray, level: float = 0.01) -> np.ndarray:
-    rng = np.random.default_rng(3)
-    noise = rng.normal(size=kspace.shape) + 1j * rng.normal(size=kspace.shape)
-    return (kspace + level * np.sqrt(np.mean(np.abs(kspace) ** 2)) * noise).astype(np.complex64)
-
-
-OTHERS = {"contrast": inverted, "gain": lambda k: 0.8 * k, "phase": lambda k: k * np.complex64(np.exp(0.5j))}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_reference_lines_of_another_scan_calibrate_and_nothing_else(other, head, tmp_path):
-    reference = OTHERS[other](head)
-    imaging = range(0, N, 2)
-    made = lines_of(reference, REFERENCE, CALIBRATION) + lines_of(head, imaging)
-    scan = read_scan(write(tmp_path / "a.h5", made, xml()))
-    assert measured(scan) == list(imaging)
-    np.testing.assert_array_equal(scan.kspace[..., imaging], head[..., imaging])
-    assert scan.reference is not None
-    np.testing.assert_allclose(scan.reference[..., REFERENCE], reference[..., REFERENCE], rtol=1e-5)
-    outside = [line for line in range(N) if line not in REFERENCE]
-    assert (scan.reference[..., outside] == 0).all()
-    assert "calibrate the coils and nothing else: they differ" in "".join(scan.notes)
-
-
-def test_reference_lines_of_the_images_own_scan_fill_holes(head, tmp_path):
-    """Measured twice, with noise of its own, though no flag or header says what they are."""
-    made = lines_of(noisy(head), REFERENCE, CALIBRATION) + lines_of(head, range(0, N, 2))
-    scan = read_scan(write(tmp_path / "a.h5", made, xml()))
-    assert measured(scan) == sorted({*range(0, N, 2), *REFERENCE})
-    assert scan.reference is None
-    np.testing.assert_array_equal(scan.kspace[..., 20], head[..., 20])
-
-
-@pytest.mark.parametrize("other", [None, *OTHERS])
-def test_reference_lines_between_the_images_own_are_judged_together(other, head, tmp_path):
-    between = [line for line in REFERENCE if line % 2]
-    reference = head if other is None else OTHERS[other](head)
-    made = lines_of(reference, between, CALIBRATION) + lines_of(head, range(0, N, 2))
-    scan = read_scan(write(tmp_path / "a.h5", made, xml()))
-    assert measured(scan) == sorted({*range(0, N, 2), *(between if other is None else ())})
-    assert scan.reference is None  # every other line alone calibrates nothing
-    told = "".join(scan.notes)
-    assert ("used where imaging has no line" in told) == (other is None)
-    assert ("nothing tells that they have the contrast" in told) == (other is not None)
-
-
-def test_the_header_tells_of_a_separate_reference(head, tmp_path):
-    mode = "<parallelImaging><calibrationMode> Separate </calibrationMode></parallelImaging>"
-    header = xml().replace("</encoding>", f"{mode}</encoding>")
-    made = lines_of(head, REFERENCE, CALIBRATION) + lines_of(head, range(0, N, 2))
-    scan = read_scan(write(tmp_path / "a.h5", made, header))
-    assert measured(scan) == list(range(0, N, 2))
-    assert scan.reference is not None
-
-
-def test_a_reference_of_another_encoding_space(head, tmp_path):
-    """A smaller matrix over the same field of view is the same grid; over another one it isn't."""
-    one = xml()
-    small = xml(encoded=(16, 16, 1), recon=(16, 16, 1), limits=(0, 15, 8))
-    second = small[small.index("<encoding>") : small.index("</ismrmrdHeader>")]
-    centre = head[:, :, 16:32]
-    made = lines_of(0.5 * centre, REFERENCE, CALIBRATION, first=16, space=1) + lines_of(head, range(1, N, 2))
-    scan = read_scan(write(tmp_path / "a.h5", made, one.replace("</ismrmrdHeader>", second + "</ismrmrdHeader>")))
-    assert measured(scan) == list(range(1, N, 2))
-    np.testing.assert_allclose(scan.reference[:, :, 16:32, 16:32], 0.5 * centre[..., 16:32], rtol=1e-5)
-    assert (scan.reference[:, :, :16] == 0).all()
-    wider = second.replace("<x>230</x>", "<x>460</x>")
-    scan = read_scan(write(tmp_path / "b.h5", made, one.replace("</ismrmrdHeader>", wider + "</ismrmrdHeader>")))
-    assert scan.reference is None
-    assert "32 readouts of further encoding spaces are left out" in scan.notes
-
-
-def test_repetitions_share_the_reference_of_their_slice(head, tmp_path):
-    imaging = [each for r in (0, 1) for each in lines_of(head, range(0, N, 2), repetition=r)]
-    scan = read_scan(write(tmp_path / "a.h5", lines_of(2 * head, REFERENCE, CALIBRATION) + imaging, xml()))
-    assert scan.kspace.shape[0] == 4
-    for half in (scan.reference[:2], scan.reference[2:]):
-        np.testing.assert_allclose(half[..., REFERENCE], 2 * head[..., REFERENCE], rtol=1e-5)
-
-
-def test_noise_decides_what_agrees(head):
-    ours = np.moveaxis(head[0][..., REFERENCE], -1, 0)
-    assert agree(ours, noisy(ours))
-    assert not agree(ours, 0.93 * ours)
-    assert not agree(ours, np.moveaxis(inverted(head)[0][..., REFERENCE], -1, 0))
-    every, odd = np.ones(N, bool), np.arange(N) % 2 == 1
-    assert consistent(head[0], every, odd)
-    assert not consistent(head[0][:1], every, odd)  # one coil has no redundancy to tell
-    assert not consistent(np.where(odd, 1.05 * head[0], head[0]), every, odd)
 
 
 def test_resolution_is_no_oversampling(head, tmp_path):
@@ -377,6 +198,13 @@ def test_flags_that_mean_nothing_here(head, tmp_path):
     scan = read_scan(write(tmp_path / "b.h5", lines_of(head, flags=CALIBRATION), xml()))
     np.testing.assert_array_equal(scan.kspace, head)
     assert "all 96 readouts are flagged as calibration alone" in scan.notes[0]
+
+
+def test_readouts_that_are_all_reversed(head, tmp_path):
+    """Nothing tells whether the converter has turned them: the flag is followed, and that is said."""
+    scan = read_scan(write(tmp_path / "a.h5", lines_of(head[:, :, ::-1], flags=("IS_REVERSE",)), xml()))
+    np.testing.assert_array_equal(scan.kspace, head)
+    assert "96 readouts were acquired backwards: they are flipped, as all are" in "".join(scan.notes)
 
 
 def test_encodings_counted_from_one(head, tmp_path):
