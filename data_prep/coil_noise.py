@@ -1,5 +1,7 @@
 """Noise of the receive coils: where it can be read off a scan, and the prewhitening that makes it alike in all coils."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
@@ -7,24 +9,27 @@ from torch import Tensor
 from mri_ambient.physics.fourier import ifftc
 
 EDGE = 0.05  # of the readout, at each end
+FALLING = 0.05
 SMALLEST_CORRELATION = 1e-3  # eigenvalues of the noise correlation below it are numerical, not physical
 
 KSpace = Complex[Tensor, "slice coil y x"]
 
 
 def noise_samples(kspace: KSpace, mask: Bool[Tensor, "slice #y x"]) -> Complex[Tensor, "coil n"]:
-    """Measured samples that are nearly free of signal; only what ``mask`` keeps is read.
+    """Measured samples that are nearly free of signal, from the nearest to the furthest; only what ``mask`` keeps is read.
 
     The tenth of the measured samples that is furthest from the centre of k-space; or, where whole lines are measured and these
     are quieter, the ends of the readout's field of view (after a Fourier transform along it), which oversampling leaves
     empty. Where the object has signal there too, the noise is overestimated.
     """
-    far = torch.cat([k[:, _far_from_centre(m.expand(k.shape[-2:]))] for k, m in zip(kspace, mask, strict=True)], 1)
+    far = _by_distance(list(kspace), [_far_from_centre(m.expand(kspace.shape[-2:])) for m in mask])
     if mask.shape[1] != 1:
         return far
-    width = max(1, round(EDGE * kspace.shape[-2]))
-    ends = [torch.cat([line[:, :width], line[:, -width:]], 1) for line in (ifftc(k, (-2,)) for k in kspace)]
-    empty = torch.cat([end[..., m[0]].flatten(1) for end, m in zip(ends, mask, strict=True)], 1)
+    rows = kspace.shape[-2]
+    from_middle = (torch.arange(rows) - (rows - 1) / 2).abs()
+    ends = torch.where(from_middle > rows / 2 - max(1, round(EDGE * rows)), from_middle, -1)[:, None]
+    lines = [ifftc(k, (-2,)) for k in kspace]
+    empty = _by_distance(lines, [torch.where(m, ends, -1) for m in mask])
     return min(far, empty, key=lambda samples: float(samples.abs().square().mean()))
 
 
@@ -36,6 +41,43 @@ def covariance(samples: Complex[Tensor, "coil n"]) -> Complex[Tensor, "coil coil
 def noise_std(samples: Complex[Tensor, "*coil n"]) -> Float[Tensor, "*coil"]:
     """Standard deviation of a real component, from the median: signal in a minority of the samples hardly matters."""
     return torch.view_as_real(samples).abs().flatten(-2).median(-1).values * 1.4826
+
+
+def coil_weights(
+    samples: Complex[Tensor, "coil n"], noise_scan: bool, whiten: str = "auto"
+) -> tuple[Complex[Tensor, "coil coil"], Float[Tensor, ""], str]:
+    """The matrix that is applied to the coils, the noise's std (of a real component) behind it, and a word for what was done.
+
+    samples: of a noise scan; or those of :func:`noise_samples`, furthest from the centre of k-space last. With a noise scan the
+    noise becomes white. Without one, what looks like its correlation is the object's: taking that out would make weak coils as
+    strong as strong ones, and compression would then lose part of the image. So each coil is only scaled to the same noise
+    level, and stays as it is if "noise" that still falls (:func:`falls`) shows that it is signal, for that would shade the
+    image. whiten: `none` leaves all coils as they are. The mean variance of the coils stays, and so do the file's units.
+    """
+    if noise_scan and whiten != "none":
+        level, done = samples.abs().square().mean().sqrt(), "noise scan"
+        weights = level * whitener(covariance(samples))
+    else:
+        std = noise_std(samples)
+        alive = std > 1e-6 * std.max()
+        scaled = whiten != "none" and bool(alive.any()) and not falls(samples[alive])
+        done = "each coil scaled" if scaled else "none"
+        level = std[alive].square().mean().sqrt()
+        weights = torch.diag(torch.where(alive, level / std, 0) if scaled else torch.ones_like(std)).to(samples.dtype)
+    if not torch.isfinite(weights.abs()).all():  # no noise at all
+        weights, done = torch.eye(len(samples), dtype=samples.dtype), "none"
+    alive = weights.diagonal() != 0  # dead coils have no noise to take the level from
+    return weights, noise_std((weights @ samples)[alive].flatten()), done
+
+
+def falls(samples: Complex[Tensor, "coil n"]) -> bool:
+    """Whether the first quarter is louder than the last by more than FALLING and chance, over all coils: noise is level, signal
+    falls away from the centre of k-space."""
+    quarter = samples.shape[1] // 4
+    if not quarter:
+        return False
+    ratio = (noise_std(samples[:, :quarter]) / noise_std(samples[:, -quarter:])).log().mean().exp()
+    return bool(ratio > 1 + FALLING + 2 / (len(samples) * quarter) ** 0.5)
 
 
 def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
@@ -55,9 +97,16 @@ def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"
     return torch.linalg.solve_triangular(lower, identity, upper=False) * (alive / unit)[None]
 
 
-def _far_from_centre(mask: Bool[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
+def _far_from_centre(mask: Bool[Tensor, "y x"]) -> Float[Tensor, "y x"]:
+    """How far the furthest tenth of the measured samples is, negative for all others."""
     rows, columns = mask.shape
     y = (torch.arange(rows) - rows // 2).abs() / rows
     x = (torch.arange(columns) - columns // 2).abs() / columns
     distance = torch.where(mask, torch.hypot(y[:, None], x[None]), -1.0)
-    return distance >= torch.quantile(distance[distance >= 0], 0.9)
+    return torch.where(distance >= torch.quantile(distance[distance >= 0], 0.9), distance, -1.0)
+
+
+def _by_distance(planes: Sequence[Tensor], distances: Sequence[Float[Tensor, "y x"]]) -> Complex[Tensor, "coil n"]:
+    """The samples of all ``planes`` [coil, y, x] where the distance is not negative, the nearest first."""
+    samples = torch.cat([k[:, d >= 0] for k, d in zip(planes, distances, strict=True)], 1)
+    return samples[:, torch.cat([d[d >= 0] for d in distances]).argsort(stable=True)]
