@@ -11,7 +11,7 @@ from data_prep.geometry import Geometry, order_in_space
 from data_prep.readers.mrd_flags import Kinds, Records, flagged
 from data_prep.readers.mrd_header import Encoding
 from data_prep.readers.mrd_readout import Placed, one_of, rows_of
-from data_prep.readers.mrd_reference import STACK, Read, filling_of, not_the_images, reference_of
+from data_prep.readers.mrd_reference import SEPARATE, STACK, Read, filling_of, not_the_images, reference_of
 from data_prep.readers.same_scan import agree
 from mri_ambient.errors import UserError
 
@@ -50,15 +50,13 @@ def arrange(
     np.add.at(counts, (image[imaging], columns[imaging]), 1)
 
     candidates = kinds.calibration & ~kinds.elsewhere & alike & (image >= 0)
-    why = not_the_images(
-        candidates,
-        (image, columns),
-        counts,
-        imaging,
-        encoding.calibration or ("embedded" if kinds.embedded else None),
-        read,
-    )
-    filling = filling_of(candidates, (image, columns), counts) if why is None else np.zeros_like(imaging)
+    filling, why = filling_of(candidates, (image, columns), counts), None
+    told = encoding.calibration or ("embedded" if kinds.embedded else None)
+    if filling.any() or told in SEPARATE:
+        why = not_the_images(candidates, (image, columns), counts, imaging, told, read)
+    elif (counts[image[candidates], columns[candidates]] == 0).any():
+        why = "not every image has them"
+    filling &= why is None
     np.add.at(counts, (image[filling], columns[filling]), 1)
     if filling.any():
         notes.append(f"{filling.sum()} readouts flagged as calibration alone are used where imaging has no line")

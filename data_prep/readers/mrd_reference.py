@@ -13,6 +13,7 @@ from data_prep.readers.same_scan import agree, consistent
 from mri_ambient.errors import UserError
 
 STACK = ("contrast", "phase", "set", "repetition", "slice")  # counters that number images, the last the fastest
+SEPARATE = ("separate", "external")  # modes of calibration whose lines are another scan's
 
 Read = Callable[[np.ndarray], Complex[np.ndarray, "record coil sample"]]  # of records alike in their size
 
@@ -31,7 +32,7 @@ def not_the_images(
     that is believed; else both must make one k-space together. What can't be told is not mixed.
     """
     image, columns = places
-    if told in ("separate", "external"):
+    if told in SEPARATE:
         return f"the header calls them {told}"
     if not candidates.any():
         return None

@@ -93,6 +93,15 @@ def test_repetitions_share_the_reference_of_their_slice(head, tmp_path):
         np.testing.assert_allclose(half[..., REFERENCE], 2 * head[..., REFERENCE], rtol=1e-5)
 
 
+def test_a_reference_before_the_first_repetition_serves_all(head, tmp_path):
+    """It can't fill what later repetitions lack, but the coils are the same."""
+    imaging = [each for r in (0, 1) for each in lines_of(head, range(0, N, 2), repetition=r)]
+    scan = read_scan(write(tmp_path / "a.h5", lines_of(head, REFERENCE, CALIBRATION) + imaging, xml()))
+    assert measured(scan) == list(range(0, N, 2))
+    np.testing.assert_allclose(scan.reference[2:][..., REFERENCE], head[..., REFERENCE], rtol=1e-5)
+    assert "calibrate the coils and nothing else: not every image has them" in "".join(scan.notes)
+
+
 def test_noise_decides_what_agrees(head):
     ours = np.moveaxis(head[0][..., REFERENCE], -1, 0)
     assert agree(ours, noisy(ours))
