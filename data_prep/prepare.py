@@ -121,6 +121,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
+            "geometry": None if scan.geometry is None else scan.geometry.as_json(),
             "version": __version__,
         },
     )
