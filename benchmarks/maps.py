@@ -3,10 +3,10 @@
     python benchmarks/maps.py --out maps.csv
 
 Simulated heads of 128x128 (the template's subjects, ``--subjects`` of them, seeds 2, 3, ...); all rows of the central `acs`
-columns calibrate. Of each: the share of the head that the maps cover and that of the air that they leave in, the median and
-95 % angle to the true maps inside the head, and the NRMSE of CG-SENSE (R=4 random lines, 10 ACS lines in all cases, so that only the
-maps differ) against the noiseless image, over the whole picture and inside the head. Every tool with the threshold it comes
-with: sigpy's and BART's crop is BART's 0.8. The closing line has the largest ratio of our NRMSE to the better of the two.
+columns calibrate. Of each: the share of the head that the maps cover and of the air that they leave in, the median and 95 %
+angle to the true maps inside the head, and the NRMSE of CG-SENSE (R=4 random lines, 10 ACS lines in all cases, so that only
+the maps differ) against the noiseless image, over the whole picture and inside the head. Every tool with the threshold that it
+comes with; sigpy's and BART's crop is BART's 0.8. The closing lines have the largest ratio of our NRMSE to the better of both.
 """
 
 import argparse
