@@ -8,7 +8,7 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
-from data_prep.coil_noise import coil_weights, noise_samples
+from data_prep.coil_noise import coil_weights, noise_samples, unweighted
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from data_prep.maps import ESTIMATORS
 from data_prep.readout import crop_readout, kept_field_of_view, target_rows
@@ -72,6 +72,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
     transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    back, received = torch.empty_like(transform.mT), unweighted(white)
     source = map_source(scan, settings)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
@@ -86,6 +87,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         kspace[index] = compressed / scale[index]
         calibration = calibration * (gain / scale[index])
         transform[index] = weights / scale[index]
+        back[index] = received @ compression.mH * scale[index]
         if source == "file":
             maps[index] = transformed_maps(scan, index, weights, rows)
             unseen = unseen_signal(calibration, maps[index])
@@ -106,6 +108,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         noise_std=residual_std / scale,
         acs=acs if own else measured_centre(mask[0].expand(rows, -1)),
         coil_transform=transform,
+        coil_return=back,
         provenance={
             "source": scan.path.name,
             "format": scan.format,

@@ -3,7 +3,8 @@
 Layout (HDF5, one file a scan; contract): ``kspace`` complex64 [slice, coil, y, x], normalised, 0 where nothing was measured;
 ``mask`` bool [slice, y or 1, x], what was measured; ``acquired`` bool [x], the columns that are not zero padding;
 ``sens_maps`` complex64 [slice, coil, y, x]; ``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
-``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; attributes: provenance.
+``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; ``coil_return`` [slice,
+receive coil, coil], by which these become what they keep of the scan's own, absent in older files; attributes: provenance.
 Chunked by slice. The same measured samples give the same bytes.
 """
 
@@ -42,6 +43,7 @@ class PreparedVolume:
     acs: tuple[int, int]
     coil_transform: Complex[Tensor, "slice coil receive"]
     provenance: dict[str, Any]
+    coil_return: Complex[Tensor, "slice receive coil"] | None = None
 
     @property
     def fully_sampled(self) -> bool:
@@ -74,6 +76,8 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
             file.create_dataset(key, data=array, chunks=(1, *array.shape[1:]))
         for key in ("mask", "acquired", "scale", "noise_std", "coil_transform"):
             file[key] = getattr(volume, key).numpy()
+        if volume.coil_return is not None:
+            file["coil_return"] = volume.coil_return.numpy()
         file["acs"] = np.array(volume.acs)
 
 
@@ -92,6 +96,7 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
                 acquired=_tensor(file, "acquired"),
                 acs=(int(dataset(file, "acs")[0]), int(dataset(file, "acs")[1])),
                 provenance=json.loads(str(file.attrs["provenance"])),
+                coil_return=_tensor(file, "coil_return", slices) if "coil_return" in file else None,
                 **arrays,
             )
     except (OSError, KeyError) as error:

@@ -103,7 +103,8 @@ def by_column(kspace: Complex[Tensor, "slice coil y x"]) -> Float[Tensor, "slice
 
 def some_slices(volume: PreparedVolume, which: Int[Tensor, " n"]) -> PreparedVolume:
     keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
-    return replace(volume, **{key: getattr(volume, key)[which] for key in keys})
+    back = None if volume.coil_return is None else volume.coil_return[which]
+    return replace(volume, coil_return=back, **{key: getattr(volume, key)[which] for key in keys})
 
 
 def hide(volume: PreparedVolume, seed: int) -> tuple[PreparedVolume, Bool[Tensor, "slice #y x"]]:

@@ -24,6 +24,7 @@ from recon.outputs import Outputs
 from recon.problem import problem_of
 from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct
+from recon.reference import RSS, explained, rss_gain, scaled
 from recon.report import write_report
 from recon.summary import draw, notes
 from recon.tuning import Nearest, Tuned, doubts, find_tuned, nearest
@@ -49,9 +50,11 @@ def run_methods(
 ) -> Outcome:
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
-    reference: of the complete scan, in the units of its k-space. Raises UserError if a method can't do this scan.
+    reference: of the complete scan, in the units of its k-space, of the magnitude that was chosen. Raises UserError if a
+    method can't do this scan.
     """
     kept, priors = choices.kept, tools.priors
+    gain = rss_gain(volume) if choices.magnitude == RSS else None
     chosen, said = tuned_settings(volume, choices, tools)
     results = {}
     for name in choices.methods:
@@ -67,6 +70,9 @@ def run_methods(
         said.append(f"no held-out error: {error}")
     if kept in chosen:
         said += doubts(results[kept], chosen[kept], held)
+    if gain is not None:
+        results = {name: scaled(found, gain) for name, found in results.items()}
+        said.append(explained(volume))
     return Outcome(
         volume=volume,
         results=results,
@@ -76,6 +82,7 @@ def run_methods(
         held_out=held,
         temperature=chosen[kept].temperature if kept in chosen else None,
         notes=tuple(said),
+        magnitude=choices.magnitude,
     )
 
 

@@ -17,6 +17,7 @@ from recon.metrics import METRICS
 from recon.panel import draw_panel
 from recon.recon_file import Outcome
 from recon.reconstruct import Reconstruction
+from recon.reference import MVUE, NAMES
 
 FEW = 5_000  # images seen in training
 FINER = 1.2  # times, from which on pixels are told to be finer than those of the training
@@ -28,6 +29,7 @@ def table(
     results: Mapping[str, Reconstruction],
     reference: Complex[Tensor, "slice y x"] | None,
     held: HeldOut | None = None,
+    magnitude: str = MVUE,
 ) -> Table:
     """Seconds, measured-line residual and error on hidden lines of each method; with a reference, errors of one sample and of
     the mean."""
@@ -36,7 +38,7 @@ def table(
     caption = "residual: misfit on the measured samples over the noise level."
     if reference is not None:
         caption += (
-            " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+            f" Errors: magnitude against {NAMES[magnitude]} of the complete scan, data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
     if held is not None:

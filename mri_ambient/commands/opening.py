@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan, scan_files
+from data_prep.readout import crop_readout
 from data_prep.scan import Scan
 from data_prep.undersample import undersample
 from mri_ambient.errors import UserError
@@ -44,16 +45,20 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
         )
 
 
-def made_ready(found: Opened, settings: PrepareSettings) -> tuple[PreparedVolume, Complex[Tensor, "slice y x"] | None]:
+def made_ready(
+    found: Opened, settings: PrepareSettings, magnitude: str = "mvue"
+) -> tuple[PreparedVolume, Complex[Tensor, "slice y x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
-    from recon.reconstruct import reference_image
+    from recon.reference import reference_of
 
     if isinstance(found, Scan):
         volume = prepare(found, settings)
-        return volume, None if settings.accel is None else reference_image(complete(found, volume))
+        if settings.accel is None:
+            return volume, None
+        return volume, reference_of(complete(found, volume), magnitude, crop_readout(found.kspace, found))
     if settings.accel is None:
         return found, None
-    return undersample(found, settings.accel, settings.mask), reference_image(found)
+    return undersample(found, settings.accel, settings.mask), reference_of(found, magnitude)
 
 
 def scans_of(folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ def untrained(kind: str, matrix: int = 48) -> Prior:
 
 
 def first_slices(volume: PreparedVolume, count: int) -> PreparedVolume:
-    keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
+    keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform", "coil_return")
     return replace(volume, **{key: getattr(volume, key)[:count] for key in keys})
 
 
