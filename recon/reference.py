@@ -40,7 +40,7 @@ def rss_gain(volume: PreparedVolume) -> Float[Tensor, "slice y x"]:
 
 
 def scaled(found: Reconstruction, gain: Float[Tensor, "slice y x"]) -> Reconstruction:
-    """Every sample, so the mean and the std too, times the gain of its pixel. Residuals stay those of what was reconstructed."""
+    """Every sample, so the mean and the std too, times the gain of its pixel; residuals stay as they were."""
     return replace(found, samples=found.samples * gain[:, None])
 
 

@@ -81,8 +81,7 @@ def compare(
     runs = planned_runs(priors, accels, studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
     learned = tuple(training_scans(*used))
-    known = {"tuning_scans": seen, "training_scans": learned}
-    plan = Plan(runs, samples, seed, mask, slices, lesions, magnitude=magnitude, **known)
+    plan = Plan(runs, samples, seed, mask, slices, lesions, "", seen, learned, magnitude)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]
     notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
