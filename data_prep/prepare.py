@@ -11,7 +11,7 @@ from data_prep.calibration import box_of, find_acs, only_acs
 from data_prep.coil_noise import covariance, noise_samples, noise_std, whitener
 from data_prep.compression import compression_matrix
 from data_prep.maps import ESTIMATORS
-from data_prep.readout import crop_readout, kept_field_of_view, target_rows
+from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -66,7 +66,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale = torch.empty_like(kspace), torch.empty(count)
     transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
-    source = map_source(scan, settings)
+    source, kept = map_source(scan, settings), crop_mask(mask, scan)
     for index in range(count):
         whitened = crop_readout(torch.einsum("vc,cyx->vyx", white, measured[index]), scan)
         compression = compression_matrix(box_of(whitened, acs), coils)
@@ -74,7 +74,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         scale[index] = acs_scale(only_acs(compressed, acs))
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
-        kspace[index] = compressed / scale[index]
+        kspace[index] = torch.where(kept[index], compressed / scale[index], 0)
         transform[index] = compression @ white / scale[index]
         if source == "file":
             maps[index] = transformed_maps(scan, index, compression @ white, rows)
@@ -89,7 +89,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
-        mask=mask,
+        mask=kept,
         acquired=scan.acquired,
         sens_maps=maps,
         scale=scale,
@@ -121,7 +121,7 @@ def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
         ]
     )
     kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
-    mask = scan.mask.expand(len(kspace), *scan.mask.shape)
+    mask = crop_mask(scan.mask.expand(len(kspace), *scan.mask.shape), scan)
     return replace(volume, kspace=kspace, mask=mask)
 
 
@@ -134,6 +134,8 @@ def draw_masks(
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
         raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+    if settings.mask == "poisson" and len(scan.mask) > 1:
+        raise UserError(f"{scan.path}: has rows that no readout fills; leave out --mask poisson")
     if settings.mask == "poisson":
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
@@ -141,7 +143,9 @@ def draw_masks(
         masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
         raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
-    return torch.stack(masks), acs
+    band = measured_rows(scan)
+    drawn = torch.stack(masks)
+    return drawn if band is None or band.all() else drawn & band[:, None], acs
 
 
 def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:

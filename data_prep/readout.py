@@ -1,6 +1,7 @@
 """Readout oversampling: which rows of the image remain, and how k-space is brought to them."""
 
-from jaxtyping import Complex
+import torch
+from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from data_prep.scan import Scan
@@ -10,7 +11,27 @@ from mri_ambient.physics.fourier import fftc, ifftc
 def target_rows(scan: Scan) -> int:
     """The matrix along the readout once oversampling is removed; samples scattered along it can't be cropped."""
     rows = scan.kspace.shape[-2]
-    return rows if scan.recon_rows is None or scan.mask.shape[0] != 1 else scan.recon_rows
+    return rows if scan.recon_rows is None or measured_rows(scan) is None else scan.recon_rows
+
+
+def measured_rows(scan: Scan) -> Bool[Tensor, " y"] | None:
+    """The rows that every measured line fills, all or a band of them; None if samples are scattered."""
+    rows, lines = scan.mask.any(1), scan.mask.any(0)
+    if not bool((scan.mask[rows] == lines).all()):
+        return None
+    return rows.expand(scan.kspace.shape[-2])
+
+
+def crop_mask(mask: Bool[Tensor, "*batch #y x"], scan: Scan) -> Bool[Tensor, "*batch #rows x"]:
+    """What is measured once :func:`crop_readout` has removed the oversampling: of a band, the rows whose neighbourhood, as wide
+    as the oversampling, is inside of it."""
+    rows, wanted = scan.kspace.shape[-2], target_rows(scan)
+    if mask.shape[-2] == 1 or wanted == rows:
+        return mask
+    place = (torch.arange(wanted) - wanted // 2) * (rows / wanted) + rows // 2
+    reach = (rows / wanted - 1) / 2
+    low, high = ((place + side).round().long().clamp(0, rows - 1) for side in (-reach, reach))
+    return mask[..., low, :] & mask[..., high, :]
 
 
 def kept_field_of_view(scan: Scan) -> tuple[float, float] | None:

@@ -45,15 +45,19 @@ class PreparedVolume:
 
     @property
     def fully_sampled(self) -> bool:
-        """Whether every acquired column of every slice is measured."""
-        return bool((self.mask | ~self.acquired).all())
+        """Whether every acquired column of every slice is measured, in all rows that any readout fills."""
+        return bool((self.mask | ~self.acquired)[:, self.mask.any((0, 2))].all())
 
     @property
     def accel(self) -> float:
-        """The realised acceleration: acquired samples per measured sample, over all slices."""
-        rows = self.kspace.shape[-2]
-        measured = self.mask.expand(-1, rows, -1).sum().item()
-        return self.acquired.sum().item() * rows * len(self.mask) / measured
+        """The realised acceleration: acquired samples per measured sample, over all slices.
+
+        Rows that no readout fills (padding, an asymmetric echo) count no more than padded columns do.
+        """
+        rows = self.mask.any((0, 2))
+        lines = self.mask.any(1, keepdim=True)
+        counted = int(rows.sum()) if bool((self.mask == (rows[:, None] & lines)).all()) else len(rows)
+        return self.acquired.sum().item() * counted * len(self.mask) / self.mask.sum().item()
 
 
 def dataset(file: h5py.File, key: str) -> h5py.Dataset:

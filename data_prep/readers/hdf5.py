@@ -8,8 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.readers.checks import HELP, make_scan
+from data_prep.readers.checks import make_scan
 from data_prep.readers.header import pseudonym, read_header
+from data_prep.readers.layout import as_kspace
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
@@ -22,23 +23,28 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
     stored = file.get("kspace")
     if not isinstance(stored, h5py.Dataset):
         raise UserError(f"{path}: holds no `kspace` dataset (found: {', '.join(file) or 'nothing'}); name it so")
-    if stored.ndim == 3 and stored.dtype.kind == "c":
-        raise UserError(f"{path}: `kspace` has 3 dimensions {stored.shape}; {HELP}, with a coil axis even for one coil")
+    kspace, notes = as_kspace(path, stored[()])
+    others = [name for name, data in file.items() if name != "kspace" and _is_kspace(data)]
+    if others:
+        notes += (f"`kspace` is read, not {', '.join(others)}",)
     xml = file.get("ismrmrd_header")
-    header = None
-    if isinstance(xml, h5py.Dataset) and stored.ndim == 4:
-        header = read_header(path, xml[()], stored.shape)
+    header = read_header(path, xml[()], kspace.shape) if isinstance(xml, h5py.Dataset) else None
     return make_scan(
         path,
         "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
-        stored[()].swapaxes(-1, -2) if header is not None and header.swapped else stored[()],
+        kspace.swapaxes(-1, -2) if header is not None and header.swapped else kspace,
         header=header,
         subject=pseudonym(file.attrs.get("patient_id")),
         simulated=bool(file.attrs.get("simulated", False)),
         mask=_optional(file, "mask"),
         noise=_optional(file, "noise"),
         sens_maps=_optional(file, "sens_maps"),
+        notes=notes,
     )
+
+
+def _is_kspace(data: object) -> bool:
+    return isinstance(data, h5py.Dataset) and data.ndim == 4 and data.dtype.kind == "c" and "maps" not in str(data.name)
 
 
 def is_ours(file: h5py.File) -> bool:
