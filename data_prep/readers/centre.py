@@ -15,7 +15,7 @@ CLEAR = 8.0  # times the mean of the measured samples: a peak, averaged over 3x3
 CLEARLY = 3.0  # times: a transform that is so much more peaked than the array tells that the array is the image
 ORDINARY = 3  # samples that an echo may be off, and one in 64 of a long readout
 LOW = 48  # samples of the low-resolution image by which a wrapped object is told
-EMPTY, TURNED = 0.1, -0.15  # the gap in the middle over the rim; the first moment on the circle
+EMPTY, TURNED = 0.12, -0.1  # the gap in the middle over the rim; the first moment on the circle
 
 Power = Float[Tensor, "slice y x"]
 Shift = tuple[bool, bool]
@@ -27,7 +27,7 @@ class Centre:
     """Along which of (y, x) to roll by half the matrix, and what is said of it."""
 
     roll: Shift = (False, False)
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
 def find_centre(path: Path, power: Power) -> Centre:
@@ -45,7 +45,7 @@ def find_centre(path: Path, power: Power) -> Centre:
     place, contrast = _peak(total)
     if contrast < CLEAR:
         return Centre()
-    roll, notes = [], []
+    roll = []
     for axis, size in enumerate(total.shape):
         allowed = tolerance(size)
         for index, (own, clear) in enumerate(peaks):
@@ -63,13 +63,10 @@ def find_centre(path: Path, power: Power) -> Centre:
                 f"{size // 2}; if k-space was shifted, undo it with numpy.roll(kspace, {-off}, axis={axis - 2}) or "
                 f"numpy.fft.fftshift, and if one side of it was not acquired, {pad}"
             )
-    if any(roll):
-        axes = [axis - 2 for axis in (0, 1) if roll[axis]]
-        where = " and ".join(f"{AXES[axis][:-1]} {place[axis]}" for axis in (0, 1) if roll[axis])
-        notes.append(
-            f"the centre of k-space was at {where}: shifted to the middle, as numpy.fft.fftshift does over axes {axes}"
-        )
-    return Centre((roll[0], roll[1]), tuple(notes))
+    where = " and ".join(f"{AXES[axis][:-1]} {place[axis]}" for axis in (0, 1) if roll[axis])
+    axes = [axis - 2 for axis in (0, 1) if roll[axis]]
+    note = f"the centre of k-space was at {where}: shifted to the middle, as numpy.fft.fftshift does over axes {axes}"
+    return Centre((roll[0], roll[1]), note)
 
 
 def tolerance(size: int) -> int:
@@ -115,10 +112,8 @@ def find_half_turn(kspace: Complex[Tensor, "slice coil y x"], mask: Bool[Tensor,
     image = ifft2c(box).abs().square().sum((0, 1))
     vertical, horizontal = image.sum(1), image.sum(0)
     found = _wraps(vertical), _wraps(horizontal)
-    if any(found):  # the other axis, too coarse to show a gap, has the moment at least
-        return found[0] or (height < 12 and _moment(vertical) < TURNED), found[1] or (
-            width < 12 and _moment(horizontal) < TURNED
-        )
+    if any(found):  # the other axis, too coarse or too full to show a gap, has the moment at least
+        return found[0] or _moment(vertical) < TURNED, found[1] or _moment(horizontal) < TURNED
     return found
 
 

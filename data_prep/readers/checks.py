@@ -1,5 +1,6 @@
 """From arrays to a Scan: the checks that every format shares."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from data_prep.readers.centre import check_is_kspace, find_centre, find_half_turn
 from data_prep.readers.geometry import believable
 from data_prep.readers.header import Header
 from data_prep.readers.layout import HELP
-from data_prep.readers.sampling import find_leftovers, find_sampling, notes_of, without_padding
+from data_prep.readers.looks import Raw, in_one_piece, look
+from data_prep.readers.sampling import find_sampling, notes_of, without_padding
 from data_prep.readers.scaling import check_no_spike, in_sane_units
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
@@ -44,73 +45,27 @@ def make_scan(
         raise UserError(f"{path}: `kspace` is empty, shape {kspace.shape}; export the scan again")
     header = header or Header()
     samples, factor, said = in_sane_units(path, kspace)
-    notes += said
-    power = torch.stack(
-        [image.abs().square().sum(0) for image in samples]
-    )  # by slice: temporaries as large as a volume
+    raw = Raw(path, samples, None, sens_maps is not None, notes=(*header.notes, *notes, *said))
+    power = raw.power
     check_no_spike(path, power)
-    coils = samples.shape[1]
     if noise is not None:
-        _check_noise(path, noise, coils)
+        _check_noise(path, noise, samples.shape[1], float(power.max().sqrt()) / factor)
         noise = noise * factor
-    if mask is None and (leftovers := find_leftovers(path, power)):
-        samples, power = torch.where(leftovers.kept, samples, 0), torch.where(leftovers.kept, power, 0)
-        notes += leftovers.notes
-    check_is_kspace(path, samples[int(power.sum((1, 2)).argmax())])
-    stored = None if mask is None else _own_mask(path, mask, (power > 0).any(0))
-    centre = find_centre(path, power if stored is None else power * stored)
-    notes += centre.notes
-    for axis in (axis - 2 for axis in (0, 1) if centre.roll[axis]):
-        half = power.shape[axis] // 2
-        samples, power = samples.roll(half, axis), power.roll(half, axis)
-        stored = stored if stored is None or stored.shape[axis] == 1 else stored.roll(half, axis)
-    found = find_sampling((power > 0).any(0))
-    if found.by_row:
-        samples, power, maps = samples.mT.contiguous(), power.mT, sens_maps
-        sens_maps = None if maps is None else maps.swapaxes(-1, -2)
-        stored = None if mask is None else _own_mask(path, mask if mask.ndim == 1 else mask.T, (power > 0).any(0))
-        found = find_sampling((power > 0).any(0))
-        notes += ("its lines run along x: k-space is turned, and so are images of it (transposed)",)
-    there = power > 0
-
-    acquired = torch.zeros(samples.shape[-1], dtype=torch.bool)
-    first, last = header.limits or (0, len(acquired) - 1)
-    acquired[first : last + 1] = True
-    sampled = found.mask & acquired
-    if stored is not None:
-        if (stored & ~(sampled if len(stored) > 1 else sampled.any(0))).any():
-            notes = (*notes, "the mask also names samples that are 0 in every coil: they were not measured")
-        sampled = sampled & stored
-    if not sampled.any():
-        raise UserError(
-            f"{path}: the header's phase encodes, {first} to {last}, leave out all that was measured; correct it"
-        )
-    _check_one_pattern(path, there, sampled)
-    known = header.limits is not None
-    acquired = without_padding(acquired, sampled, known)
-    if not known and (mask is None or mask.ndim == 1):
-        notes += notes_of(acquired, sampled)
-    half_turns = find_half_turn(samples, sampled.expand(samples.shape[-2:]))
-    for axis, size in ((axis - 2, samples.shape[axis - 2]) for axis in (0, 1) if half_turns[axis]):
-        if sens_maps is not None:
-            raise UserError(
-                f"{path}: the object lies across the image's edge, half a field of view off, and which of k-space and "
-                "`sens_maps` is shifted can't be told; multiply k-space by (-1)^(y + x), or remove the maps"
-            )
-        sign = 1 - 2 * ((torch.arange(size) - size // 2) % 2).float()
-        samples = samples * (sign if axis == -1 else sign[:, None])
-        notes += (
-            f"images lay half a field of view off along {'yx'[axis]}: k-space is multiplied by (-1)^{'yx'[axis]}",
-        )
-    kept = header.rows or samples.shape[-2], samples.shape[-1]
-    field_of_view, said = believable(header.field_of_view, kept)
-    notes += said
+    if mask is not None:
+        raw = replace(raw, mask=_own_mask(path, mask, (power > 0).any(0)))
+    raw = look(raw)
+    if raw.turned and sens_maps is not None:
+        sens_maps = sens_maps.swapaxes(-1, -2)
+    sampled, acquired, said = _sampling(raw, header)
+    raw = in_one_piece(raw, sampled)
+    shape = tuple(raw.kspace.shape)
+    field_of_view, wrong = believable(header.field_of_view, (header.rows or shape[2], shape[3]))
     if sens_maps is not None:
-        _check_maps(path, sens_maps, tuple(samples.shape), header if len(sampled) == 1 else Header())
+        _check_maps(path, sens_maps, shape, header)
     return Scan(
         path=path,
         format=format,
-        kspace=samples,
+        kspace=raw.kspace,
         mask=sampled,
         acquired=acquired,
         recon_rows=header.rows,
@@ -118,22 +73,50 @@ def make_scan(
         noise=None if noise is None else _complex(noise),
         sens_maps=None if sens_maps is None else _complex(sens_maps),
         subject=subject,
-        notes=header.notes + notes,
+        notes=raw.notes + said + wrong,
         simulated=simulated,
     )
+
+
+def _sampling(raw: Raw, header: Header) -> tuple[Bool[Tensor, "#y x"], Bool[Tensor, " x"], tuple[str, ...]]:
+    """The scan's mask, which columns were to be acquired, and notes on both. Raises UserError if slices differ."""
+    there = raw.power > 0
+    acquired = torch.zeros(there.shape[-1], dtype=torch.bool)
+    first, last = header.limits or (0, len(acquired) - 1)
+    acquired[first : last + 1] = True
+    sampled, notes = find_sampling(there.any(0)).mask & acquired, ()
+    if raw.mask is not None:
+        if (raw.mask & ~(sampled if len(raw.mask) > 1 else sampled.any(0))).any():
+            notes = ("the mask also names samples that are 0 in every coil: they were not measured",)
+        sampled = sampled & raw.mask
+    if not sampled.any():
+        raise UserError(
+            f"{raw.path}: the header's phase encodes, columns {first} to {last}, leave out all that was measured; correct them"
+        )
+    _check_one_pattern(raw.path, there, sampled)
+    known = header.limits is not None
+    acquired = without_padding(acquired, sampled, known)
+    if not known and (raw.mask is None or len(raw.mask) == 1):  # else the reader has told of it
+        notes += notes_of(acquired, sampled)
+    return sampled, acquired, notes
 
 
 def _complex(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.complex64))
 
 
-def _check_noise(path: Path, noise: np.ndarray, coils: int) -> None:
+def _check_noise(path: Path, noise: np.ndarray, coils: int, brightest: float) -> None:
     if noise.ndim != 2 or len(noise) != coils or noise.dtype.kind != "c":
         raise UserError(
             f"{path}: `noise` is {noise.dtype} of shape {noise.shape}; store it complex, [coil, sample], with {coils} coils"
         )
     if not np.isfinite(noise).all():
         raise UserError(f"{path}: `noise` has NaN or infinite entries; measure it again, or remove it")
+    loudest = float(np.abs(noise.astype(complex)).max(initial=0))
+    if loudest > 10 * brightest:
+        raise UserError(
+            f"{path}: `noise` reaches {loudest:.2g}, `kspace` only {brightest:.2g}; store both in the same units, or remove it"
+        )
 
 
 def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> Bool[Tensor, "#y x"]:

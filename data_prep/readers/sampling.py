@@ -10,6 +10,7 @@ from torch import Tensor
 from mri_ambient.errors import UserError
 
 WHOLE = 0.9  # of a line's samples: the rest may be 0 by chance, as integer data have it
+RIM = 0.02  # of the rows: an export's first and last samples may be 0
 FAINT, UNCLEAR = 30.0, 5.0  # times: between the faintest measured line and what is noise of the computer's
 FEW = 0.05  # of the lines
 WIDE = 3  # times the widest gap between measured lines: empty edges that are padding; twice that where it is one edge alone
@@ -22,7 +23,7 @@ class Leftovers:
     """Where k-space is kept, [y, x], and what is said of the rest."""
 
     kept: Mask
-    notes: tuple[str, ...]
+    note: str
 
 
 def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers | None:
@@ -39,11 +40,11 @@ def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers |
         count, kept = int(low.sum()), ~low
         inside = kept.nonzero()
         between = bool(low[int(inside.min()) : int(inside.max())].any())
-        if between and times > FAINT or times > FAINT**2:
+        if (between and times > FAINT) or times > FAINT**2:
             note = (
                 f"{count} {what} hold values {times:.1g} times smaller than all others: they are taken for unmeasured"
             )
-            return Leftovers((kept[None] if axis == 0 else kept[:, None]).expand(total.shape), (note,))
+            return Leftovers((kept[None] if axis == 0 else kept[:, None]).expand(total.shape), note)
         if between and times > UNCLEAR:
             raise UserError(
                 f"{path}: {count} of {len(level)} {what} are {times:.0f} times weaker than all others, too weak to be measured "
@@ -52,7 +53,7 @@ def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers |
     low, times = _faint(total.flatten().sqrt())
     if low is not None and times > FAINT:
         note = f"{int(low.sum())} samples hold values {times:.1g} times smaller than all others: they are taken for unmeasured"
-        return Leftovers(~low.view(total.shape), (note,))
+        return Leftovers(~low.view(total.shape), note)
     return None
 
 
@@ -77,7 +78,7 @@ class Sampled:
 
 
 def find_sampling(measured: Mask) -> Sampled:
-    """One row if whole lines are measured; rows of a band if a part of each readout is; a stray zero makes no line unmeasured."""
+    """One row if whole lines are measured, a band of rows if a part of each readout is; a stray zero doesn't matter."""
     rows, lines = measured.any(1), measured.any(0)
     inside = measured[rows][:, lines].float()
     if not bool((inside.mean(0) > WHOLE).all() and (inside.mean(1) > WHOLE).all()):
@@ -85,12 +86,12 @@ def find_sampling(measured: Mask) -> Sampled:
         return Sampled(lines[None] if whole else measured)
     if not _contiguous(rows):
         return Sampled(measured, by_row=_contiguous(lines))
-    return Sampled(lines[None] if bool(rows.all()) else rows[:, None] & lines)
+    return Sampled(lines[None] if rows.float().mean() > 1 - RIM else rows[:, None] & lines)
 
 
 def without_padding(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"], known: bool) -> Bool[Tensor, " x"]:
     """Empty columns at the edges are padding, not left out by the sampling: of a k-space that is complete between them, or,
-    unless the file says (``known``), where they are far wider than any gap between lines (or wider, where rows are padded too)."""
+    unless the file says (``known``), where they are far wider than any gap between lines (or wider, if rows are padded)."""
     lines = mask.any(0)
     found = lines.nonzero().flatten()
     first, last = int(found.min()), int(found.max())

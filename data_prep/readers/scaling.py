@@ -25,7 +25,7 @@ def in_sane_units(path: Path, kspace: np.ndarray) -> tuple[KSpace, float, tuple[
     largest = _largest(path, kspace)
     if largest == 0:
         raise UserError(f"{path}: `kspace` is zero everywhere; export the scan again")
-    if np.spacing(np.asarray(largest, kspace.real.dtype)) > COARSEST * largest:
+    if np.spacing(np.asarray(largest, np.real(kspace).dtype)) > COARSEST * largest:
         raise UserError(
             f"{path}: `kspace` reaches {largest:.2g}, where {kspace.dtype} has no digits; store it in other units"
         )

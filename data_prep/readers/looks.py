@@ -1,0 +1,80 @@
+"""What is seen on k-space before any work: what can be mended without doubt is mended and noted, the rest is refused."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from data_prep.readers.centre import check_is_kspace, find_centre, find_half_turn
+from data_prep.readers.sampling import find_leftovers, find_sampling
+from mri_ambient.errors import UserError
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An array and what lies beside it, as stored at first.
+
+    mask: the file's own, if it has one. has_maps: whether it has sensitivity maps, of which ``turned`` says to transpose them.
+    """
+
+    path: Path
+    kspace: Complex[Tensor, "slice coil y x"]
+    mask: Bool[Tensor, "#y x"] | None
+    has_maps: bool = False
+    turned: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def power(self) -> Float[Tensor, "slice y x"]:
+        """Summed over coils; slice by slice, for the temporaries would be as large as the volume."""
+        return torch.stack([image.abs().square().sum(0) for image in self.kspace])
+
+    def noting(self, note: str, **changes: object) -> "Raw":
+        return replace(self, notes=(*self.notes, note), **changes)
+
+
+def look(raw: Raw) -> Raw:
+    """Left-overs in unmeasured lines, images in place of k-space, DC out of the middle, lines along x. Raises UserError."""
+    power = raw.power
+    if raw.mask is None and (leftovers := find_leftovers(raw.path, power)):
+        kspace = torch.where(leftovers.kept, raw.kspace, 0)
+        raw, power = raw.noting(leftovers.note, kspace=kspace), power * leftovers.kept
+    check_is_kspace(raw.path, raw.kspace[int(power.sum((1, 2)).argmax())])
+    centre = find_centre(raw.path, power if raw.mask is None else power * raw.mask)
+    axes = [axis - 2 for axis in (0, 1) if centre.roll[axis]]
+    if axes:
+        raw, power = raw.noting(centre.note, kspace=_rolled(raw.kspace, axes)), _rolled(power, axes)
+        raw = replace(raw, mask=None if raw.mask is None else _rolled(raw.mask, axes))
+    if find_sampling((power > 0).any(0)).by_row:
+        mask = (
+            raw.mask if raw.mask is None or len(raw.mask) == 1 else raw.mask.mT
+        )  # a mask of lines is one of lines still
+        note = "its lines run along x: k-space is turned, and so are images of it (transposed)"
+        raw = raw.noting(note, kspace=raw.kspace.mT.contiguous(), mask=mask, turned=True)
+    return raw
+
+
+def in_one_piece(raw: Raw, mask: Bool[Tensor, "#y x"]) -> Raw:
+    """Without the alternating sign that shifts images by half a field of view. mask: what was measured. Raises UserError."""
+    shape = raw.kspace.shape[-2:]
+    for axis, found in zip((-2, -1), find_half_turn(raw.kspace, mask.expand(shape)), strict=True):
+        if not found:
+            continue
+        if raw.has_maps:
+            raise UserError(
+                f"{raw.path}: the object lies across the image's edge, half a field of view off, and whether `sens_maps` do "
+                "can't be told; multiply k-space by (-1)^(y + x), or remove the maps"
+            )
+        sign = 1 - 2 * ((torch.arange(shape[axis]) - shape[axis] // 2) % 2).float()
+        name = "yx"[axis]
+        raw = raw.noting(
+            f"images lay half a field of view off along {name}: k-space is multiplied by (-1)^{name}",
+            kspace=raw.kspace * (sign if axis == -1 else sign[:, None]),
+        )
+    return raw
+
+
+def _rolled(array: Tensor, axes: list[int]) -> Tensor:
+    return array.roll([array.shape[axis] // 2 for axis in axes], axes)
