@@ -14,6 +14,7 @@ from data_prep.readers.sampling import is_padding
 from data_prep.readout import kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import measured_band
 from mri_ambient.store import PreparedVolume, is_prepared, read_volume
 
 Facts = list[tuple[str, str]]
@@ -96,11 +97,11 @@ def _padding(volume: PreparedVolume) -> str:
 def _sampling(volume: PreparedVolume) -> str:
     """Per slice, of the first one."""
     acquired, mask = int(volume.acquired.sum()), volume.mask[0]
-    rows, lines = mask.any(1), mask.any(0)
-    if bool((mask[rows] == lines).all()):
-        band = "" if bool(rows.all()) else f", in {int(rows.sum())} of {len(rows)} rows"
-        return f"{int(lines.sum())} of {acquired} lines a slice{band}"
-    return f"{int(mask.sum())} of {acquired * len(mask)} samples a slice, scattered along both axes"
+    band = measured_band(mask)
+    if band is None:
+        return f"{int(mask.sum())} of {acquired * len(mask)} samples a slice, scattered along both axes"
+    some = "" if bool(band.all()) else f", {int(band.sum())} of {len(band)} rows of each"
+    return f"{int(mask.any(0).sum())} of {acquired} lines a slice{some}"
 
 
 def _rest(counted: Bool[Tensor, " n"]) -> str:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from data_prep.scan import Scan
 from mri_ambient.physics.fourier import fftc, ifftc
+from mri_ambient.physics.masks import measured_band
 
 
 def target_rows(scan: Scan) -> int:
@@ -16,10 +17,8 @@ def target_rows(scan: Scan) -> int:
 
 def measured_rows(scan: Scan) -> Bool[Tensor, " y"] | None:
     """The rows that every measured line fills, all or a band of them; None if samples are scattered."""
-    rows, lines = scan.mask.any(1), scan.mask.any(0)
-    if not bool((scan.mask[rows] == lines).all()):
-        return None
-    return rows.expand(scan.kspace.shape[-2])
+    band = measured_band(scan.mask)
+    return None if band is None else band.expand(scan.kspace.shape[-2])
 
 
 def crop_mask(mask: Bool[Tensor, "*batch #y x"], scan: Scan) -> Bool[Tensor, "*batch #rows x"]:
@@ -30,7 +29,7 @@ def crop_mask(mask: Bool[Tensor, "*batch #y x"], scan: Scan) -> Bool[Tensor, "*b
         return mask
     place = (torch.arange(wanted) - wanted // 2) * (rows / wanted) + rows // 2
     reach = (rows / wanted - 1) / 2
-    low, high = ((place + side).round().long().clamp(0, rows - 1) for side in (-reach, reach))
+    low, high = (place - reach).floor().long().clamp_min(0), (place + reach).ceil().long().clamp_max(rows - 1)
     return mask[..., low, :] & mask[..., high, :]
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
+from mri_ambient.physics.masks import measured_band
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -40,4 +42,5 @@ class Scan:
     @property
     def fully_sampled(self) -> bool:
         """Whether every acquired column is measured, in all rows that any readout fills."""
-        return bool((self.mask | ~self.acquired)[self.mask.any(1)].all())
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[band].all())

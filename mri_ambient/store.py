@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.physics.masks import measured_band
 
 FORMAT = "mri-ambient prepared volume 2"
 
@@ -46,7 +47,8 @@ class PreparedVolume:
     @property
     def fully_sampled(self) -> bool:
         """Whether every acquired column of every slice is measured, in all rows that any readout fills."""
-        return bool((self.mask | ~self.acquired)[:, self.mask.any((0, 2))].all())
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[:, band].all())
 
     @property
     def accel(self) -> float:
@@ -54,10 +56,9 @@ class PreparedVolume:
 
         Rows that no readout fills (padding, an asymmetric echo) count no more than padded columns do.
         """
-        rows = self.mask.any((0, 2))
-        lines = self.mask.any(1, keepdim=True)
-        counted = int(rows.sum()) if bool((self.mask == (rows[:, None] & lines)).all()) else len(rows)
-        return self.acquired.sum().item() * counted * len(self.mask) / self.mask.sum().item()
+        band = measured_band(self.mask)
+        rows = self.mask.shape[1] if band is None else int(band.sum())
+        return self.acquired.sum().item() * rows * len(self.mask) / self.mask.sum().item()
 
 
 def dataset(file: h5py.File, key: str) -> h5py.Dataset:

@@ -16,6 +16,7 @@ from data_prep.readers.sampling import find_sampling, notes_of, without_padding
 from data_prep.readers.scaling import check_no_spike, in_sane_units
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import measured_band
 
 STRAY = 0.1  # of the samples of a 2-D mask: so many may be 0 by chance, as integer data have it
 
@@ -96,8 +97,8 @@ def _sampling(raw: Raw, header: Header) -> tuple[Bool[Tensor, "#y x"], Bool[Tens
     _check_one_pattern(raw.path, there, sampled)
     known = header.limits is not None
     acquired = without_padding(acquired, sampled, known)
-    if not known and (raw.mask is None or len(raw.mask) == 1):  # else the reader has told of it
-        notes += notes_of(acquired, sampled)
+    if raw.mask is None or len(raw.mask) == 1:  # else the reader has told of it
+        notes += notes_of(torch.ones_like(acquired) if known else acquired, sampled)
     return sampled, acquired, notes
 
 
@@ -133,7 +134,7 @@ def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> 
 
 def _check_one_pattern(path: Path, there: Bool[Tensor, "slice y x"], sampled: Bool[Tensor, "#y x"]) -> None:
     """Raises UserError if a slice lacks what the scan has as a whole: a line, or many of the samples of a 2-D mask."""
-    by_line = len(sampled) == 1 or bool((sampled[sampled.any(1)] == sampled.any(0)).all())
+    by_line = measured_band(sampled) is not None
     found, wanted = (there.any(1), sampled.any(0)) if by_line else (there, sampled)
     allowed, what = (0, "lines") if by_line else (STRAY * int(wanted.sum()), "samples")
     for index, own in enumerate(found):

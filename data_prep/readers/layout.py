@@ -147,7 +147,7 @@ def _likeness(kspace: Complex[np.ndarray, "n y x"]) -> tuple[float, float]:
 
     That is the rank of the calibration matrix (Uecker et al., MRM 71:990, 2014) of all images over the sum of each one's own:
     low if they are one object seen through smooth sensitivities. (0.84, 1), which says nothing, where the centre of k-space
-    is not measured in one piece or does not stand out.
+    is not measured in one piece, does not stand out, or is not in one place.
     """
     unknown = (COILS + 0.01, 1.0)
     with np.errstate(all="ignore"):
@@ -161,7 +161,8 @@ def _likeness(kspace: Complex[np.ndarray, "n y x"]) -> tuple[float, float]:
     while half > KERNEL and not np.abs(box).sum(0).all():
         half, box = half - 1, box[:, 1:-1, 1:-1]
     norm = np.linalg.norm(box, axis=(1, 2), keepdims=True)
-    if half <= KERNEL or not norm.all():
+    outside = np.abs(kspace).max((1, 2)) > np.abs(box).max((1, 2))  # images whose centre is elsewhere
+    if half <= KERNEL or not norm.all() or outside.any():
         return unknown
     flat = (box / norm).reshape(len(box), -1)
     correlation = np.median(np.abs(flat @ flat.conj().T)[np.triu_indices(len(box), 1)])

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import measured_band
 
 WHOLE = 0.9  # of a line's samples: the rest may be 0 by chance, as integer data have it
 RIM = 0.02  # of the rows: an export's first and last samples may be 0
@@ -97,10 +98,12 @@ def without_padding(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"], kn
     first, last = int(found.min()), int(found.max())
     inside = torch.zeros_like(acquired)
     inside[first : last + 1] = True
-    rows = mask.any(1)
-    if bool(mask[rows][:, inside].all()):
+    rows = measured_band(mask)
+    if rows is None:
+        return acquired
+    if bool(lines[inside].all()):
         return acquired & inside
-    if known or not bool((mask[rows] == lines).all()):
+    if known:
         return acquired
     gap = int(found.diff().max()) - 1
     edges = first, len(lines) - 1 - last
@@ -112,16 +115,15 @@ def without_padding(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"], kn
 
 def notes_of(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"]) -> tuple[str, ...]:
     """What of the matrix nobody meant to measure: padding, an asymmetric echo, partial Fourier."""
-    rows = mask.any(1) if len(mask) > 1 else acquired.new_ones(1)
-    separable = bool((mask == (rows[:, None] & mask.any(0))).all())
+    rows = measured_band(mask)
+    parts = ((rows, "rows", "an asymmetric echo"), (acquired, "columns", "partial Fourier"))
     notes = []
-    for counted, what, one_sided in ((rows, "rows", "an asymmetric echo"), (acquired, "columns", "partial Fourier")):
-        if counted.all() or not separable:
-            continue
-        inside = counted.nonzero()
-        first, last, size = int(inside.min()), int(inside.max()), len(counted)
-        name = "padding" if is_padding(counted) else one_sided
-        notes.append(f"{what} {first} to {last} of {size} hold all that was measured ({name}): R counts only those")
+    for counted, what, one_sided in parts:
+        if counted is not None and not counted.all():
+            inside = counted.nonzero()
+            first, last, size = int(inside.min()), int(inside.max()), len(counted)
+            name = "padding" if is_padding(counted) else one_sided
+            notes.append(f"{what} {first} to {last} of {size} hold all that was measured ({name}): R counts only those")
     return tuple(notes)
 
 
