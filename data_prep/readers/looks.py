@@ -48,9 +48,9 @@ def look(raw: Raw) -> Raw:
         raw, power = raw.noting(centre.note, kspace=_rolled(raw.kspace, axes)), _rolled(power, axes)
         raw = replace(raw, mask=None if raw.mask is None else _rolled(raw.mask, axes))
     if find_sampling((power > 0).any(0)).by_row:
-        mask = (
-            raw.mask if raw.mask is None or len(raw.mask) == 1 else raw.mask.mT
-        )  # a mask of lines is one of lines still
+        mask = raw.mask
+        if mask is not None and len(mask) > 1:  # one of lines stays one of lines
+            mask = mask.mT[:1] if bool((mask == mask[:, :1]).all()) else mask.mT
         note = "its lines run along x: k-space is turned, and so are images of it (transposed)"
         raw = raw.noting(note, kspace=raw.kspace.mT.contiguous(), mask=mask, turned=True)
     return raw

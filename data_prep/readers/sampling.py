@@ -13,6 +13,7 @@ from mri_ambient.physics.masks import measured_band
 WHOLE = 0.9  # of a line's samples: the rest may be 0 by chance, as integer data have it
 RIM = 0.02  # of the rows: an export's first and last samples may be 0
 FAINT, UNCLEAR = 30.0, 5.0  # times: between the faintest measured line and what is noise of the computer's
+PEAKED = 3.0  # times the mean: the brightest line of k-space, in energy
 FEW = 0.05  # of the lines
 WIDE = 3  # times the widest gap between measured lines: empty edges that are padding; twice that where it is one edge alone
 
@@ -46,7 +47,10 @@ def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers |
                 f"{count} {what} hold values {times:.1g} times smaller than all others: they are taken for unmeasured"
             )
             return Leftovers((kept[None] if axis == 0 else kept[:, None]).expand(total.shape), note)
-        if between and times > UNCLEAR:
+        peaked = bool(
+            level.square().max() > PEAKED * level[kept].square().mean()
+        )  # else it is no k-space that is known
+        if between and times > UNCLEAR and peaked:
             raise UserError(
                 f"{path}: {count} of {len(level)} {what} are {times:.0f} times weaker than all others, too weak to be measured "
                 "and too strong to be nothing; set what was not measured to 0, or store a `mask`"

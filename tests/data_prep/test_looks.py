@@ -225,10 +225,10 @@ def test_axes_that_nothing_tells_are_refused(tmp_path):
 def test_real_and_imaginary_parts_are_joined(tmp_path):
     kspace = scan()
     record = np.empty(kspace.shape, [("real", "f4"), ("imag", "f4")])
-    record["real"], record["imag"] = kspace.real, kspace.imag
+    record["real"], record["imag"] = np.real(kspace), np.imag(kspace)
     for stored, told in (
         (record, "fields real and imag"),
-        (np.stack([kspace.real, kspace.imag], -1), "last axis of real"),
+        (np.stack([np.real(kspace), np.imag(kspace)], -1), "last axis of real"),
     ):
         found = read_scan(write(tmp_path / "a.h5", kspace=stored))
         assert np.array_equal(found.kspace.numpy(), kspace)
