@@ -11,7 +11,7 @@ from data_prep.calibration import box_of, find_acs, find_reference, gain_of_refe
 from data_prep.coil_noise import coil_weights, noise_samples
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from data_prep.maps import ESTIMATORS
-from data_prep.readout import crop_readout, kept_field_of_view, target_rows
+from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -72,7 +72,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
     transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
-    source = map_source(scan, settings)
+    source, behind_band = map_source(scan, settings), crop_mask(mask, scan)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
         kept[index] = kept_energy(boxes[index], compression)
@@ -83,7 +83,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         scale[index] = acs_scale(calibration) * gain
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
-        kspace[index] = compressed / scale[index]
+        kspace[index] = torch.where(behind_band[index], compressed / scale[index], 0)
         calibration = calibration * (gain / scale[index])
         transform[index] = weights / scale[index]
         if source == "file":
@@ -99,12 +99,12 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
-        mask=mask,
+        mask=behind_band,
         acquired=scan.acquired,
         sens_maps=maps,
         scale=scale,
         noise_std=residual_std / scale,
-        acs=acs if own else measured_centre(mask[0].expand(rows, -1)),
+        acs=acs if own else measured_centre(behind_band[0].expand(rows, -1)),
         coil_transform=transform,
         provenance={
             "source": scan.path.name,
@@ -136,7 +136,7 @@ def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
         ]
     )
     kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
-    mask = scan.mask.expand(len(kspace), *scan.mask.shape)
+    mask = crop_mask(scan.mask.expand(len(kspace), *scan.mask.shape), scan)
     return replace(volume, kspace=kspace, mask=mask)
 
 
@@ -149,6 +149,8 @@ def draw_masks(
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
         raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+    if settings.mask == "poisson" and len(scan.mask) > 1:
+        raise UserError(f"{scan.path}: has rows that no readout fills; leave out --mask poisson")
     if settings.mask == "poisson":
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
@@ -156,7 +158,9 @@ def draw_masks(
         masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
         raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
-    return torch.stack(masks), acs
+    band = measured_rows(scan)
+    drawn = torch.stack(masks)
+    return drawn if band is None or band.all() else drawn & band[:, None], acs
 
 
 def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.physics.masks import measured_band
 
 FORMAT = "mri-ambient prepared volume 2"
 
@@ -45,15 +46,19 @@ class PreparedVolume:
 
     @property
     def fully_sampled(self) -> bool:
-        """Whether every acquired column of every slice is measured."""
-        return bool((self.mask | ~self.acquired).all())
+        """Whether every acquired column of every slice is measured, in all rows that any readout fills."""
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[:, band].all())
 
     @property
     def accel(self) -> float:
-        """The realised acceleration: acquired samples per measured sample, over all slices."""
-        rows = self.kspace.shape[-2]
-        measured = self.mask.expand(-1, rows, -1).sum().item()
-        return self.acquired.sum().item() * rows * len(self.mask) / measured
+        """The realised acceleration: acquired samples per measured sample, over all slices.
+
+        Rows that no readout fills (padding, an asymmetric echo) count no more than padded columns do.
+        """
+        band = measured_band(self.mask)
+        rows = self.mask.shape[1] if band is None else int(band.sum())
+        return self.acquired.sum().item() * rows * len(self.mask) / self.mask.sum().item()
 
 
 def dataset(file: h5py.File, key: str) -> h5py.Dataset:
