@@ -103,8 +103,9 @@ def find_half_turn(kspace: Complex[Tensor, "slice coil y x"], mask: Bool[Tensor,
     sum e(t) cos(2 pi t / n) / sum e(t) with t from the middle, below 0, and hardly any energy in the middle.
     """
     rows, columns = mask.shape
-    height, width = measured_centre(mask)
-    height, width = min(height, LOW), min(width, LOW)
+    height, width = min(rows, LOW), min(columns, LOW)
+    top, left = rows // 2 - height // 2, columns // 2 - width // 2
+    height, width = measured_centre(mask[top : top + height, left : left + width])
     if min(height, width) < 4:
         return False, False
     box = kspace[..., rows // 2 - height // 2 :, columns // 2 - width // 2 :][..., :height, :width]

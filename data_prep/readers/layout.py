@@ -108,7 +108,7 @@ def _profiles(array: np.ndarray) -> list[Float[np.ndarray, " n"]]:
     """The energy along each axis; what is not finite counts as 0."""
     totals = [np.zeros(n) for n in array.shape]
     with np.errstate(all="ignore"):
-        largest = np.nan_to_num(max(np.nanmax(np.abs(part)) for part in array), nan=1, posinf=1) or 1.0
+        largest = np.nan_to_num(max(np.fmax.reduce(np.abs(part), axis=None) for part in array), posinf=1) or 1.0
         for index, part in enumerate(array):
             energy = np.square(np.nan_to_num(np.abs(part) / largest, posinf=0)).astype(float)
             totals[0][index] = energy.sum()

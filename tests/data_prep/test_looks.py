@@ -294,3 +294,9 @@ def test_numbers_that_make_no_image_are_refused(problem, tmp_path):
         read_scan(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_nothing_but_nan_is_told_too(tmp_path):
+    for kspace in (scan() * np.nan, np.concatenate([scan(), scan(1) * np.nan])):
+        with pytest.raises(UserError, match="NaN or infinite"):
+            read_scan(write(tmp_path / "a.h5", kspace=kspace))
