@@ -82,10 +82,11 @@ def prepared_facts(volume: PreparedVolume) -> Facts:
         ("ACS", f"{volume.acs[0]}x{volume.acs[1]} (y, x)"),
         (
             "noise",
-            f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from the {about['noise_from']}",
+            f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from {about['noise_from']}",
         ),
         ("sensitivity maps", about["maps"]),
         ("missing", "nothing" if about["noise_from"] == "noise scan" else "noise scan"),
+        *(("note", note) for note in about.get("notes", ())),
     ]
 
 

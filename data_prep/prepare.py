@@ -1,6 +1,7 @@
 """Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -117,7 +118,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "whitening": whitened_by,
             "coils": [len(noise), coils],
             "coil_energy_kept": round(float(kept.min()), 6),
-            "notes": list(scan.notes),
+            "notes": [*scan.notes, *coil_notes(scan, coils, float(kept.min()), settings)],
             "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
@@ -125,6 +126,20 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "version": __version__,
         },
     )
+
+
+def coil_notes(scan: Scan, coils: int, kept: float, settings: PrepareSettings) -> Iterator[str]:
+    """What compression lost, and what was made of noise that nobody measured."""
+    present = scan.kspace.shape[1]
+    if coils < present:
+        yield f"{present} coils became {coils} virtual ones, which keep {kept:.2%} of the ACS's energy in every slice"
+    if settings.whiten == "none":
+        yield "coils were not whitened (--whiten none)"
+    elif scan.noise is None and present > 1:
+        yield (
+            "no noise scan: each coil is scaled to the noise seen where signal is weak, an upper bound; magnitudes are shaded "
+            "by it, and --reference rss undoes that"
+        )
 
 
 def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:

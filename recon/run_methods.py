@@ -58,7 +58,7 @@ def run_methods(
         settings = chosen[name].settings if name in chosen else None
         drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
         results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
-    said = [*notes(volume, results, priors), *said]
+    said = [*volume.provenance.get("notes", ()), *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)
         said += verdicts(held, results)

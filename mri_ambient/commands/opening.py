@@ -37,6 +37,7 @@ def read(path: Path, settings: PrepareSettings) -> Opened:
 
 def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
     """What a user should know before waiting."""
+    yield from found.notes if isinstance(found, Scan) else ()  # of a prepared volume `prep` has said it
     if found.fully_sampled and settings.accel is None:
         yield (
             "the scan is complete and is reconstructed from all of its lines: nothing is left out, and no error can be shown; "
