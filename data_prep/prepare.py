@@ -4,12 +4,13 @@ import hashlib
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from jaxtyping import Bool, Complex
+from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from data_prep.calibration import box_of, find_acs, only_acs
 from data_prep.coil_noise import covariance, noise_samples, noise_std, whitener
 from data_prep.compression import compression_matrix
+from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
 from data_prep.readout import crop_readout, kept_field_of_view, target_rows
 from data_prep.scan import Scan
@@ -86,6 +87,10 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
                 )
         else:
             maps[index] = ESTIMATORS[source](kspace[index], acs)
+    second = None
+    if map_sets(scan, settings, source, kspace, acs, residual_std / scale) == 2:
+        pairs = [two_sets(k, acs, source) for k in kspace]
+        maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
@@ -96,12 +101,13 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         noise_std=residual_std / scale,
         acs=acs,
         coil_transform=transform,
+        second_maps=second,
         provenance={
             "source": scan.path.name,
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
-            "maps": source,
+            "maps": source + ("" if second is None else ", two sets"),
             "noise_from": "readout edge" if scan.noise is None else "noise scan",
             "coils": [len(noise), coils],
             "subject": scan.subject,
@@ -154,6 +160,24 @@ def map_source(scan: Scan, settings: PrepareSettings) -> str:
     if settings.maps == "file" and scan.sens_maps is None:
         raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
     return settings.maps or ("espirit" if scan.sens_maps is None else "file")
+
+
+def map_sets(
+    scan: Scan,
+    settings: PrepareSettings,
+    source: str,
+    kspace: Complex[Tensor, "slice coil y x"],
+    acs: tuple[int, int],
+    noise_std: Float[Tensor, " slice"],
+) -> int:
+    """How many maps a pixel gets. Raises UserError if two are wanted of those who make one."""
+    if settings.map_sets == "2" and source not in WITH_TWO_SETS:
+        raise UserError(
+            f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
+        )
+    if settings.map_sets == "auto" and source in WITH_TWO_SETS:
+        return needed_sets(kspace, acs, noise_std.tolist())
+    return 2 if settings.map_sets == "2" else 1
 
 
 def transformed_maps(

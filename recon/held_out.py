@@ -10,7 +10,6 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import mask_seed, remove_samples
 from mri_ambient.physics.poisson_disc import centre_box
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import PreparedVolume
 from recon.reconstruct import reconstruct
@@ -50,7 +49,7 @@ def unusual(
     except UserError:
         return None
     found = reconstruct(shown, method, prior, 1, seed, settings)
-    error = float(held_out_error(volume, hidden, found.mean).mean())
+    error = float(held_out_error(volume, hidden, found.mean_of_sets).mean())
     if error <= limit:
         return None
     return (
@@ -60,13 +59,13 @@ def unusual(
 
 
 def held_out_error(
-    volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "slice y x"]
+    volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "slice v x"]
 ) -> Float[Tensor, " slice"]:
     """||M' (F S x - y)|| / ||M' y|| for each slice, M' the ``hidden`` lines; their noise is part of it.
 
-    images: x, in the units of the file, reconstructed from the volume that :func:`hide` returned.
+    images: x of all sets of maps, in the units of the file, reconstructed from the volume that :func:`hide` returned.
     """
-    sense = Sense(volume.sens_maps, hidden)
+    sense = volume.sense.seeing(hidden)
     measured = sense.keep(volume.kspace)
     wrong = (sense(images / volume.scale[:, None, None]) - measured).abs().square().sum((-3, -2, -1))
     return (wrong / measured.abs().square().sum((-3, -2, -1)).clamp_min(1e-30)).sqrt()

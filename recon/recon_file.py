@@ -3,7 +3,8 @@
 Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key and shape); ``mean`` complex64; ``std`` and
 ``determined_share`` float32, all of that shape; ``samples`` complex64 [slice, k, y, x], optional; ``measured_residual``
 float32 [slice]; ``methods/NAME`` float32, the magnitude by each other method, ``measured_residual`` its attribute;
-``reference`` float32, if there is one; attributes: what is in :class:`About`, as JSON.
+``reference`` float32, if there is one; ``second_set`` complex64 [slice, y, x], the mean of the second set of maps, absent where
+one is enough: all else is the first set's; attributes: what is in :class:`About`, as JSON.
 """
 
 import json
@@ -95,7 +96,7 @@ def write_reconstruction(
     results: Mapping[str, Reconstruction],
     kept: str,
     share: Magnitudes,
-    reference: Complex[Tensor, "slice y x"] | None = None,
+    reference: Complex[Tensor, "slice v x"] | None = None,
     temperature: float | None = None,
     notes: tuple[str, ...] = (),
 ) -> None:
@@ -138,7 +139,9 @@ def write_reconstruction(
                 methods[name] = other.mean.abs().numpy()
                 methods[name].attrs["measured_residual"] = other.measured_residual.numpy()
         if reference is not None:
-            file["reference"] = reference.abs().numpy()
+            file["reference"] = reference[:, : found.mean.shape[-2]].abs().numpy()
+        if found.second is not None:
+            file["second_set"] = found.second.mean(1).numpy()
 
 
 def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
