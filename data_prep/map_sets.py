@@ -18,10 +18,10 @@ from mri_ambient.physics.fourier import ifft2c
 
 KSpace = Complex[Tensor, "coil y x"]
 NEEDED = (
-    0.03  # of the ACS image's amplitude in the second set: simulated heads have up to .025, 15 % too wide .036 to .2
+    0.028  # of the ACS image's amplitude; with 10 to 48 lines simulated heads have up to .027, 15 % too wide .029 to .2
 )
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
-CROP = 0.2  # of both sets: few lines bring the second eigenvalue no nearer to 1; 5 lines, R=2: TV .12, with .5 .25, with .8 .39
+CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
 WITH_TWO_SETS = ("espirit", "bart")
 FEWEST_COILS = 3  # two maps of two coils explain anything

@@ -73,11 +73,17 @@ def l1_wavelet(problem: Problem, settings: L1WaveletSettings = L1WaveletSettings
     wavelet = sp.linop.Wavelet(problem.matrix, wave_name=settings.wavelet)
     shrink = sp.prox.UnitaryTransform(sp.prox.L1Reg(wavelet.oshape, settings.regularisation), wavelet)
 
+    def of_each_set(size: float, images: np.ndarray) -> np.ndarray:
+        return np.stack([shrink(size, image) for image in images])
+
     def solve(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        step = spun(shrink, Generator().manual_seed(0)) if settings.spin else shrink
-        step = of_each_set(step, problem.sense.sets)
+        step = spun(of_each_set, Generator().manual_seed(0)) if settings.spin else of_each_set
+
+        def proximal(size: float, stacked: np.ndarray) -> np.ndarray:
+            return step(size, stacked.reshape(-1, *problem.matrix)).reshape(stacked.shape)
+
         operator, iterations = sigpy_sense(maps, mask), settings.iterations
-        app = sp.app.LinearLeastSquares(operator, kspace, proxg=step, alpha=1, max_iter=iterations, show_pbar=False)
+        app = sp.app.LinearLeastSquares(operator, kspace, proxg=proximal, alpha=1, max_iter=iterations, show_pbar=False)
         return np.asarray(app.run())
 
     return slice_by_slice(problem, solve)
@@ -116,22 +122,13 @@ DUAL_STEP = 0.03
 
 
 def spun(shrink: Shrink, generator: Generator) -> Shrink:
-    """``shrink`` behind a random circular shift, another one at every call."""
+    """``shrink`` of images [.., y, x] behind a random circular shift, another one at every call."""
 
     def shifted(step: float, image: np.ndarray) -> np.ndarray:
-        y, x = (int(torch.randint(size, (1,), generator=generator)) for size in image.shape)
-        return np.roll(shrink(step, np.roll(image, (y, x), (0, 1))), (-y, -x), (0, 1))
+        y, x = (int(torch.randint(size, (1,), generator=generator)) for size in image.shape[-2:])
+        return np.roll(shrink(step, np.roll(image, (y, x), (-2, -1))), (-y, -x), (-2, -1))
 
     return shifted
-
-
-def of_each_set(shrink: Shrink, sets: int) -> Shrink:
-    """``shrink`` of the image of each set of maps by itself."""
-
-    def shrunk(step: float, images: np.ndarray) -> np.ndarray:
-        return np.concatenate([shrink(step, image) for image in np.split(images, sets)])
-
-    return shrink if sets == 1 else shrunk
 
 
 def sigpy_sense(maps: np.ndarray, mask: np.ndarray) -> Any:

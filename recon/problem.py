@@ -67,7 +67,7 @@ def problem_of(volume: PreparedVolume, slices: slice = slice(None)) -> Problem:
     return Problem(volume.kspace[slices], part, volume.noise_std[slices], volume.acs[1])
 
 
-def resized_images(images: Images, sets: int, matrix: tuple[int, int]) -> Images:
+def resized_images(images: Images, sets: int, matrix: tuple[int, int]) -> Complex[Tensor, "k slice w u"]:
     """Each set's at another resolution."""
     return resize_image(apart(images, sets), matrix).flatten(-3, -2)
 

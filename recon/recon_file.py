@@ -63,6 +63,7 @@ class Study:
     """A reconstruction as its file has it. others: magnitudes by the other methods, in the order they were run.
 
     residuals: method (the reconstruction's own too) -> misfit on the measured samples over the noise level, per slice.
+    second_set: the mean of the second set of maps, if there is one.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Study:
     others: Mapping[str, Magnitudes]
     residuals: Mapping[str, Float[Tensor, " slice"]]
     reference: Magnitudes | None
+    second_set: Complex[Tensor, "slice y x"] | None = None
 
     @property
     def title(self) -> str:
@@ -167,6 +169,7 @@ def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
                 others=others,
                 residuals=residuals,
                 reference=tensor(file, "reference", slices) if "reference" in file else None,
+                second_set=tensor(file, "second_set", slices) if "second_set" in file else None,
             )
     except (OSError, KeyError, ValueError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else error.args[0] if error.args else error
