@@ -9,7 +9,8 @@ from pathlib import Path
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
 from mri_ambient.console import stdout
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from recon.methods import METHODS
 from recon.reconstruct import reconstruct, reference_image
 from recon.summary import notes, table

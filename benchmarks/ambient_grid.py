@@ -41,7 +41,8 @@ from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.physics.sense import Sense
-from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
+from mri_ambient.priors.card import Prior, load_prior, read_card
+from mri_ambient.priors.runs import CARD
 from mri_ambient.processes import Spread, run_jobs
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.laps import EStep

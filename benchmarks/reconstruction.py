@@ -30,7 +30,8 @@ from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.bart import installed
 from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from recon.classical_bart import BartL1WaveletSettings, bart_l1_wavelet, by_slice, call, seen
 from recon.methods import METHODS

@@ -28,7 +28,8 @@ from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.console import stderr
 from mri_ambient.priors.card import Prior
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from recon.calibration import spread_over_error
 from recon.methods import METHODS
 from recon.metrics import nrmse

@@ -1,5 +1,7 @@
 """The fully sampled centre of k-space (ACS) of a scan."""
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -54,6 +56,29 @@ def measured_centre(mask: Bool[Tensor, "y x"]) -> tuple[int, int]:
     while size and width < columns and whole(height, width + 1):
         width += 1
     return height, width
+
+
+def find_reference(scan: Scan, wanted: int | None) -> tuple[int, int]:
+    """Rows and columns of the reference scan's fully sampled centre, at most ``wanted`` columns. Raises UserError as
+    :func:`find_acs` does."""
+    assert scan.reference is not None
+    height, width = measured_centre(scan.reference.abs().amax((0, 1)) > 0)
+    if min(height, width) < FEWEST or (wanted is not None and not FEWEST <= wanted <= width):
+        raise UserError(
+            f"{scan.path}: its reference scan has {width} fully sampled central lines; at least {FEWEST} are needed, and --acs "
+            f"takes {FEWEST} to so many"
+        )
+    return height, wanted or width
+
+
+def gain_of_reference(path: Path, index: int, kspace: Tensor, reference: Tensor) -> float:
+    """How much stronger the image's lines are than those of its reference scan, on the samples that both measured."""
+    both = (kspace.abs().amax(0) > 0) & (reference.abs().amax(0) > 0)
+    if not both.any():
+        raise UserError(
+            f"{path}: slice {index} of its reference scan has no line in common with the image; export the scan without it"
+        )
+    return float(kspace[:, both].norm() / reference[:, both].norm())
 
 
 def box_of(kspace: Tensor, acs: tuple[int, int]) -> Tensor:

@@ -38,6 +38,32 @@ def noise_std(samples: Complex[Tensor, "*coil n"]) -> Float[Tensor, "*coil"]:
     return torch.view_as_real(samples).abs().flatten(-2).median(-1).values * 1.4826
 
 
+def coil_weights(
+    samples: Complex[Tensor, "coil n"], noise_scan: bool, whiten: str = "auto"
+) -> tuple[Complex[Tensor, "coil coil"], Float[Tensor, ""], str]:
+    """The matrix that is applied to the coils, the noise's std (of a real component) behind it, and a word for what was done.
+
+    samples: of a noise scan, or those of :func:`noise_samples`. With a noise scan the noise becomes white. Without one, what
+    looks like its correlation is the object's: taking that out would make weak coils as strong as strong ones, and compression
+    would then lose part of the image. So each coil is only scaled to the same noise level, which is an upper bound. whiten:
+    `none` leaves all coils as they are. The mean variance of the coils stays, and so do the file's units.
+    """
+    if noise_scan and whiten != "none":
+        level, done = samples.abs().square().mean().sqrt(), "noise scan"
+        weights = level * whitener(covariance(samples))
+    else:
+        std = noise_std(samples)
+        alive = std > 1e-6 * std.max()
+        scaled = whiten != "none" and bool(alive.any())
+        done = "each coil scaled" if scaled else "none"
+        level = std[alive].square().mean().sqrt()
+        weights = torch.diag(torch.where(alive, level / std, 0) if scaled else torch.ones_like(std)).to(samples.dtype)
+    if not torch.isfinite(weights.abs()).all():  # no noise at all
+        weights, done = torch.eye(len(samples), dtype=samples.dtype), "none"
+    alive = weights.diagonal() != 0  # dead coils have no noise to take the level from
+    return weights, noise_std((weights @ samples)[alive].flatten()), done
+
+
 def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
     """W with W Psi W^H = 1 for the noise covariance Psi: unit variance of a complex sample, no correlation between coils.
 

@@ -5,15 +5,20 @@ sensitivities are at each pixel the eigenvector of eigenvalue 1 of a coil x coil
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 from data_prep.calibration import box_of
 
-CALIBRATION_ROWS = 48
+LARGEST_BOX = 48  # rows and columns: more of them add noise and time, and hardly any knowledge of the coils
 KERNEL = 6
+THRESHOLD = 0.02  # of the largest singular value: sigpy's
+EDGE = 1.1  # times the largest singular value of one draw of noise; other draws differ by a few per cent
+FLOOR = 0.1  # the lowest tenth of the singular values is noise, whatever the signal
+CROP = 0.84  # heads, 4 to 16 coils, SNR 10 to 60: the whole head is inside, with about as much air as at BART's 0.8
 START = 8  # the power iteration starts from the eigenvectors of every START-th pixel
 UNSETTLED = 1e-3  # an eigenvector's residual, relative to its eigenvalue, that is too large
 BLOCK_BYTES = 2**24  # of the matrices G that exist at once: they fit in a cache
@@ -24,28 +29,31 @@ Gram = Complex[Tensor, "*pixels coil coil"]
 def espirit(
     kspace: Complex[Tensor, "*slice coil y x"],
     acs: tuple[int, int],
+    noise_std: float | None = None,
     sets: int = 1,
-    threshold: float = 0.02,
-    crop: float = 0.8,
+    threshold: float = THRESHOLD,
+    crop: float = CROP,
     soft: bool = False,
     iterations: int = 8,
 ) -> Complex[Tensor, "*slice set coil y x"]:
     """Maps of every slice, on the device of ``kspace``, of which only the ACS is read; complex64.
 
-    acs: rows and columns of the fully sampled centre; the calibration box is at most 48 rows high and never wider than it.
-    sets: how many maps a pixel; the second serves where an object folds onto itself. threshold: singular values below
-    this share of the largest are noise. crop: where a set's eigenvalue is below it there is no object, and the maps are 0
-    (soft: they fade out over crop +- 0.1, and so are not of unit norm there). Elsewhere sum_c |S_c|^2 = 1. The phase
-    reference makes the calibration region's principal virtual coil real, which is smooth and changes little with the noise.
+    acs: rows and columns of the fully sampled centre; the calibration box is at most 48 of each and never larger than it.
+    noise_std: of the real component of a sample, or an upper bound of it; None if nothing is known. sets: how many maps a
+    pixel; the second serves where an object folds onto itself. threshold: singular values below this share of the largest
+    are left out even without noise (sigpy's rule); see :func:`signal_threshold` for those of noise. crop: where a set's
+    eigenvalue is below it there is no object, and the maps are 0 (soft: they fade out over crop +- 0.1, and so are not of unit
+    norm there). Elsewhere sum_c |S_c|^2 = 1. The phase reference makes the calibration region's principal virtual coil real,
+    which is smooth and changes little with the noise.
     """
     slices = kspace.flatten(0, -4) if kspace.ndim > 3 else kspace[None]
-    maps = [_slice_maps(k, acs, sets, threshold, crop, soft, iterations) for k in slices]
+    maps = [_slice_maps(k, acs, noise_std, sets, threshold, crop, soft, iterations) for k in slices]
     return torch.stack(maps).reshape(*kspace.shape[:-3], sets, *kspace.shape[-3:])
 
 
 def calibration_box(acs: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns to calibrate on: no more than the true ACS, and at most 48 rows."""
-    return min(acs[0], CALIBRATION_ROWS), acs[1]
+    """Rows and columns to calibrate on: no more than the true ACS, and at most 48 of each."""
+    return min(acs[0], LARGEST_BOX), min(acs[1], LARGEST_BOX)
 
 
 def principal_coil(box: Complex[Tensor, "coil r c"]) -> Complex[Tensor, " coil"]:
@@ -56,12 +64,19 @@ def principal_coil(box: Complex[Tensor, "coil r c"]) -> Complex[Tensor, " coil"]
 
 
 def _slice_maps(
-    kspace: Tensor, acs: tuple[int, int], sets: int, threshold: float, crop: float, soft: bool, iterations: int
+    kspace: Tensor,
+    acs: tuple[int, int],
+    noise_std: float | None,
+    sets: int,
+    threshold: float,
+    crop: float,
+    soft: bool,
+    iterations: int,
 ) -> Complex[Tensor, "set coil y x"]:
     coils, rows, columns = kspace.shape
     box = box_of(kspace, calibration_box(acs))
     reference = principal_coil(box)
-    correlation = kernel_correlation(box, threshold)
+    correlation = kernel_correlation(box, threshold, noise_std)
     maps = kspace.new_zeros(sets, coils, rows, columns)
     block = START * max(1, BLOCK_BYTES // (8 * coils**2 * columns * START))
     for top in range(0, rows, block):
@@ -76,24 +91,66 @@ def _slice_maps(
     return maps
 
 
-def kernel_correlation(box: Complex[Tensor, "coil r c"], threshold: float) -> Complex[Tensor, "coil coil p q"]:
+def kernel_correlation(
+    box: Complex[Tensor, "coil r c"], threshold: float, noise_std: float | None = None
+) -> Complex[Tensor, "coil coil p q"]:
     """sum_k of the cross-correlation of the signal kernels of coils i and j: G's Fourier coefficients, (2 n - 1) an axis.
 
     The signal kernels are the right singular vectors of the calibration matrix (one row a k-space neighbourhood).
     """
-    coils = len(box)
-    kernel = (min(KERNEL, (box.shape[1] + 1) // 2), min(KERNEL, (box.shape[2] + 1) // 2))
-    windows = box.unfold(1, kernel[0], 1).unfold(2, kernel[1], 1)
-    matrix = windows.permute(1, 2, 0, 3, 4).reshape(-1, coils * kernel[0] * kernel[1])
+    coils, kernel = len(box), kernel_of((box.shape[1], box.shape[2]))
+    matrix = calibration_matrix(box, kernel)
     wide = matrix.shape[0] < matrix.shape[1]  # many coils: the smaller of the two Gram matrices has the same values
     energy, vectors = torch.linalg.eigh(matrix @ matrix.mH if wide else matrix.mH @ matrix)
-    kept = energy > threshold**2 * energy[-1]
+    kept = energy.clamp_min(0).sqrt() > signal_threshold(energy, box.shape, threshold, noise_std)
+    kept[-1] = True
     signals = matrix.mH @ (vectors[:, kept] / energy[kept].sqrt()) if wide else vectors[:, kept]
     signals = signals.mH.reshape(-1, coils, *kernel)
     small = torch.fft.ifftn(signals, s=[2 * n - 1 for n in kernel], dim=(-2, -1), norm="forward")
     product = torch.einsum("kiyx,kjyx->ijyx", small, small.conj())
     correlation = torch.fft.fftn(product, dim=(-2, -1), norm="forward") / (kernel[0] * kernel[1])
     return torch.fft.fftshift(correlation, dim=(-2, -1))
+
+
+def kernel_of(box: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the kernels: KERNEL, or about half of a smaller box."""
+    return min(KERNEL, (box[0] + 1) // 2), min(KERNEL, (box[1] + 1) // 2)
+
+
+def calibration_matrix(
+    box: Complex[Tensor, "coil r c"], kernel: tuple[int, int]
+) -> Complex[Tensor, "place coil_and_offset"]:
+    """Every neighbourhood of ``kernel`` in the box as a row."""
+    windows = box.unfold(1, kernel[0], 1).unfold(2, kernel[1], 1)
+    return windows.permute(1, 2, 0, 3, 4).flatten(0, 1).flatten(1)
+
+
+def signal_threshold(
+    energy: Float[Tensor, " n"], box: tuple[int, ...], share: float, noise_std: float | None
+) -> Float[Tensor, ""]:
+    """Below it a singular value (the root of ``energy``, ascending) of the calibration matrix of ``box`` is left out.
+
+    The larger of ``share`` of the largest, and of the largest that noise of this level has in a matrix of this size. For a
+    matrix of independent entries that edge is Marchenko and Pastur's, std (sqrt(m) + sqrt(n)); the rows here overlap, which
+    moves it, so it is read off one draw of noise. The level is ``noise_std`` (without a noise scan it is an upper bound), or
+    what the smallest singular values tell, if that is less: they are noise, or hold a little signal as well. (Iyer et al., MRM
+    84:3423, 2020, choose the threshold by SURE, a search; the edge needs none.)
+    """
+    of_noise = noise_energy(box).to(energy.device)
+    lowest = max(1, round(FLOOR * len(energy)))
+    level = (energy[:lowest].clamp_min(0).mean() / of_noise[:lowest].mean()).sqrt()
+    if noise_std is not None:
+        level = level.clamp_max(math.sqrt(2) * noise_std)
+    return torch.maximum(share * energy[-1].sqrt(), EDGE * level * of_noise[-1].sqrt())
+
+
+@lru_cache(maxsize=16)
+def noise_energy(box: tuple[int, ...]) -> Float[Tensor, " n"]:
+    """The squared singular values, ascending, of the calibration matrix of a ``box`` [coil, r, c] of unit complex noise."""
+    noise = torch.randn(*box, dtype=torch.complex64, generator=Generator().manual_seed(0))
+    matrix = calibration_matrix(noise, kernel_of((box[1], box[2])))
+    wide = matrix.shape[0] < matrix.shape[1]
+    return torch.linalg.eigvalsh(matrix @ matrix.mH if wide else matrix.mH @ matrix).clamp_min(0)
 
 
 def gram_at(correlation: Complex[Tensor, "coil coil p q"], matrix: tuple[int, int], rows: Tensor) -> Gram:

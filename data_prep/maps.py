@@ -8,37 +8,39 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from data_prep.calibration import box_of, only_acs
-from data_prep.espirit import KERNEL, calibration_box, espirit, principal_coil
+from data_prep.espirit import calibration_box, espirit, kernel_of, principal_coil
 from mri_ambient.bart import bart
 
 KSpace = Complex[Tensor, "coil y x"]
 Maps = Complex[Tensor, "coil y x"]
-CROP = 0.8
+CROP = 0.8  # of the other two: BART's own
 
 
-def own_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
-    return espirit(kspace, acs, crop=CROP)[0]
+def own_espirit(kspace: KSpace, acs: tuple[int, int], noise_std: float | None = None) -> Maps:
+    return espirit(kspace, acs, noise_std)[0]
 
 
-def sigpy_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
-    """sigpy's ESPIRiT, whose calibration box is square: as wide as the ACS in both directions, at most 24."""
+def sigpy_espirit(kspace: KSpace, acs: tuple[int, int], noise_std: float | None = None) -> Maps:
+    """sigpy's ESPIRiT, whose calibration box is square: as wide as the ACS in both directions, at most 24. It does not know of
+    noise."""
     from sigpy.mri.app import EspiritCalib
 
     width = min(*acs, 24)
-    kernel = min(KERNEL, (width + 1) // 2)
+    kernel = kernel_of((width, width))[0]
     found = EspiritCalib(kspace.numpy(), calib_width=width, kernel_width=kernel, crop=CROP, show_pbar=False).run()
     return _same_phase(torch.from_numpy(found), kspace, acs)
 
 
-def bart_espirit(kspace: KSpace, acs: tuple[int, int]) -> Maps:
-    """``bart ecalib``, one set of maps, calibration box as ours. Raises UserError if BART is not installed."""
+def bart_espirit(kspace: KSpace, acs: tuple[int, int], noise_std: float | None = None) -> Maps:
+    """``bart ecalib``, one set of maps, calibration box as ours, its thresholds its own. Raises UserError if BART is not
+    installed."""
     return bart_ecalib(kspace, acs, 1, CROP)[0]
 
 
 def bart_ecalib(kspace: KSpace, acs: tuple[int, int], sets: int, crop: float) -> list[Maps]:
     """The same, one set or two."""
     box = calibration_box(acs)
-    kernel = min(KERNEL, (min(box) + 1) // 2)
+    kernel = min(kernel_of(box))
     centre = only_acs(kspace, box)  # nothing else is shown
     command = f"ecalib -m {sets} -c {crop} -k {kernel} -r {box[0]}:{box[1]}:1"
     (found,) = bart(command, centre.permute(1, 2, 0)[:, :, None].numpy(), threads=torch.get_num_threads())
@@ -54,7 +56,7 @@ def _same_phase(maps: Maps, kspace: KSpace, acs: tuple[int, int]) -> Maps:
     return (maps * torch.exp(-1j * (reference[:, None, None].conj() * maps).sum(0).angle())).to(torch.complex64)
 
 
-ESTIMATORS: dict[str, Callable[[KSpace, tuple[int, int]], Maps]] = {
+ESTIMATORS: dict[str, Callable[[KSpace, tuple[int, int], float | None], Maps]] = {
     "espirit": own_espirit,
     "sigpy": sigpy_espirit,
     "bart": bart_espirit,

@@ -1,15 +1,16 @@
 """Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from data_prep.calibration import box_of, find_acs, only_acs
-from data_prep.coil_noise import covariance, noise_samples, noise_std, whitener
-from data_prep.compression import compression_matrix
+from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
+from data_prep.coil_noise import coil_weights, noise_samples
+from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
 from data_prep.readout import crop_readout, kept_field_of_view, target_rows
@@ -30,7 +31,7 @@ class PrepareSettings:
     mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
     sampled, else what the mask has. maps: espirit, sigpy, bart, file; None means the file's own if it has any, else espirit.
     coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
-    whiten: auto, noise-scan or none. map_sets: 1, 2 or auto."""
+    whiten: auto, noise-scan or none, see :func:`coil_weights`. map_sets: 1, 2 or auto."""
 
     accel: float | None = None
     mask: str = "random"
@@ -44,52 +45,68 @@ class PrepareSettings:
 def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     """Only measured samples reach the result: two scans that differ off the mask give the same volume.
 
-    Per slice: k = C W y / scale, with W the prewhitener (of the noise scan, else of the readout's edge), C the compression.
-    Raises UserError if the scan has no usable ACS, fewer lines than ``accel`` asks for, or not the maps that were asked for.
+    Per slice: k = C W y / scale, with W of :func:`coil_weights` and C the compression.
+    Raises UserError if the scan has no usable ACS, fewer lines than ``accel`` asks for, or not the maps or the noise scan that
+    were asked for.
     """
+    if settings.whiten == "noise-scan" and scan.noise is None:
+        raise UserError(
+            f"{scan.path}: holds no noise scan; leave out --whiten noise-scan, and each coil is only scaled"
+        )
     if settings.accel is not None and settings.mask == "poisson":
         scan = replace(scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None)  # a 2-D mask is not croppable
     rows, columns = target_rows(scan), scan.kspace.shape[-1]
-    acs = find_acs(scan, settings.acs, rows)
+    own = scan.reference is None or scan.fully_sampled  # whether its own lines calibrate the coils
+    acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs)
     mask, acs = draw_masks(scan, settings, acs, rows)
     measured = torch.where(mask.unsqueeze(1), scan.kspace, 0)
     noise = scan.noise if scan.noise is not None else noise_samples(measured, mask)
-    noise_covariance = covariance(noise)
-    # The noise becomes white, of the coils' mean variance: the file's units stay.
-    level = noise_covariance.diagonal().real.mean().sqrt()
-    if not level > 0:
-        level, noise_covariance = torch.tensor(1.0), torch.eye(len(noise), dtype=torch.complex64)
-    white = level * whitener(noise_covariance)
-    alive = white.diagonal() != 0  # dead coils have no noise to take the level from
-    residual_std = noise_std((white @ noise)[alive].flatten())
+    white, residual_std, whitened_by = coil_weights(noise, scan.noise is not None, settings.whiten)
 
-    count, coils = len(measured), min(settings.coils or 8, scan.kspace.shape[1])
+    def behind(weights: Complex[Tensor, "virtual coil"], kspace: Complex[Tensor, "coil y x"]) -> Tensor:
+        return crop_readout(torch.einsum("vc,cyx->vyx", weights, kspace), scan)
+
+    calibrating = measured if own else scan.reference
+    assert calibrating is not None
+    boxes = [box_of(behind(white, box_of(k, (k.shape[-2], acs[1]))), acs) for k in calibrating]
+    coils = settings.coils or virtual_coils(boxes)
+    count, coils = len(measured), min(coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
-    maps, scale = torch.empty_like(kspace), torch.empty(count)
-    transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
+    transform, gains = torch.empty(count, coils, len(noise), dtype=torch.complex64), torch.empty(count)
     source = map_source(scan, settings)
     for index in range(count):
-        whitened = crop_readout(torch.einsum("vc,cyx->vyx", white, measured[index]), scan)
-        compression = compression_matrix(box_of(whitened, acs), coils)
-        compressed = torch.einsum("vc,cyx->vyx", compression, whitened)
-        scale[index] = acs_scale(only_acs(compressed, acs))
+        compression = compression_matrix(boxes[index], coils)
+        kept[index] = kept_energy(boxes[index], compression)
+        weights = compression @ white
+        compressed = behind(weights, measured[index])
+        calibration = only_acs(compressed if own else behind(weights, calibrating[index]), acs)
+        gain = 1.0 if own else gain_of_reference(scan.path, index, compressed, calibration)
+        scale[index] = acs_scale(calibration) * gain
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
         kspace[index] = compressed / scale[index]
-        transform[index] = compression @ white / scale[index]
+        calibration = calibration * (gain / scale[index])
+        transform[index] = weights / scale[index]
         if source == "file":
-            maps[index] = transformed_maps(scan, index, compression @ white, rows)
-            unseen = unseen_signal(only_acs(kspace[index], acs), maps[index])
+            maps[index] = transformed_maps(scan, index, weights, rows)
+            unseen = unseen_signal(calibration, maps[index])
             if unseen > LARGEST_UNSEEN:
                 raise UserError(
                     f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, "
                     "or estimate maps with --maps espirit"
                 )
         else:
-            maps[index] = ESTIMATORS[source](kspace[index], acs)
-    second = None
-    if map_sets(scan, settings, source, kspace, acs, residual_std / scale) == 2:
-        pairs = [two_sets(k, acs, source) for k in kspace]
+            maps[index] = ESTIMATORS[source](calibration, acs, float(residual_std * gain / scale[index]))
+        gains[index] = gain
+    second, levels = None, (residual_std * gains / scale).tolist()
+
+    def calibrations() -> Iterator[Tensor]:
+        for index, weights in enumerate(transform):
+            yield only_acs(kspace[index] if own else gains[index] * behind(weights, calibrating[index]), acs)
+
+    if map_sets(scan, settings, source, calibrations(), acs, levels) == 2:
+        pairs = [two_sets(k, acs, source, level) for k, level in zip(calibrations(), levels, strict=True)]
         maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
     return PreparedVolume(
         name=scan.path.stem,
@@ -99,7 +116,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         sens_maps=maps,
         scale=scale,
         noise_std=residual_std / scale,
-        acs=acs,
+        acs=acs if own else measured_centre(mask[0].expand(rows, -1)),
         coil_transform=transform,
         second_maps=second,
         provenance={
@@ -108,11 +125,16 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
             "maps": source + ("" if second is None else ", two sets"),
-            "noise_from": "readout edge" if scan.noise is None else "noise scan",
+            "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
+            "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
+            "whitening": whitened_by,
             "coils": [len(noise), coils],
+            "coil_energy_kept": round(float(kept.min()), 6),
+            "notes": list(scan.notes),
             "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
+            "geometry": None if scan.geometry is None else scan.geometry.as_json(),
             "version": __version__,
         },
     )
@@ -166,9 +188,9 @@ def map_sets(
     scan: Scan,
     settings: PrepareSettings,
     source: str,
-    kspace: Complex[Tensor, "slice coil y x"],
+    calibrations: Iterable[Complex[Tensor, "coil y x"]],
     acs: tuple[int, int],
-    noise_std: Float[Tensor, " slice"],
+    noise_std: Sequence[float],
 ) -> int:
     """How many maps a pixel gets. Raises UserError if two are wanted of those who make one."""
     if settings.map_sets == "2" and source not in WITH_TWO_SETS:
@@ -176,7 +198,7 @@ def map_sets(
             f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
         )
     if settings.map_sets == "auto" and source in WITH_TWO_SETS:
-        return needed_sets(kspace, acs, noise_std.tolist())
+        return needed_sets(calibrations, acs, noise_std)
     return 2 if settings.map_sets == "2" else 1
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
+from data_prep.geometry import Geometry
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -18,7 +20,8 @@ class Scan:
     noise: samples without signal, of the variance that the noise of one k-space sample has; None if the file has none.
     reference: lines of a separate reference scan, zero where none is: they calibrate the coils and are nothing else, for their
     contrast or gain may be another; None if the scan calibrates itself.
-    sens_maps: the file's own sensitivity maps, if it has any. subject: a pseudonym of whose scan it is.
+    sens_maps: the file's own sensitivity maps, if it has any. subject: a pseudonym of whose scan it is. geometry: where the
+    slices lie; None if the file doesn't say.
     notes: what was odd and what was made of it, a sentence each.
     """
 
@@ -33,6 +36,7 @@ class Scan:
     sens_maps: Complex[Tensor, "slice coil rows x"] | None = None
     reference: Complex[Tensor, "slice coil y x"] | None = None
     subject: str | None = None
+    geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False
 

@@ -22,19 +22,22 @@
 from functools import partial
 from pathlib import Path
 
-from mri_ambient.commands.reconstruction import run_methods
+from data_prep.prepare import PrepareSettings
+from mri_ambient.commands.reconstruction import reconstruct_one
 from mri_ambient.commands.scans import simulate
 from mri_ambient.console import stdout
+from recon.choices import Choices
 from recon.notebook import explore
+from recon.outputs import Outputs
 from recon.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
 from recon.recon_file import read_reconstruction
 
 reader, seed = "reader 1", 2026
 folder = Path("example") / "reading"
 simulate(folder, subjects=1, slices=2, seed=7)
-methods = ["zero-filled", "cg-sense", "l1-wavelet", "aos", "mmps"]
+choices = Choices(("zero-filled", "cg-sense", "l1-wavelet", "aos", "mmps"), "mmps", samples=4)
 file = folder / "scan_recon.h5"
-run_methods(folder / "subject_0000.h5", 4.0, "random", methods, "mmps", None, 4, 0, file, force=True)
+reconstruct_one(folder / "subject_0000.h5", PrepareSettings(accel=4), choices, Outputs(file))
 studies = [read_reconstruction(file)]
 
 # %% [markdown]

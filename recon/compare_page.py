@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mri_ambient import __version__
 from mri_ambient.files import atomic_write
-from mri_ambient.priors.find import place
+from mri_ambient.priors.runs import place
 from recon.compare_rows import Plan
 from recon.compare_summary import ERROR_COLUMNS, LEGEND, OTHER_COLUMNS, Summary, cells, shown_columns
 from recon.panel import NOTICE

@@ -9,7 +9,8 @@ from mri_ambient import bart
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior
-from mri_ambient.priors.find import find_prior, place
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import place
 from recon.compare_rows import Plan, Run
 from recon.compare_summary import listed
 from recon.methods import METHODS

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mri_ambient.errors import UserError
-from mri_ambient.files import atomic_write, refuse_existing, writable_folder
+from mri_ambient.files import atomic_write
 from recon.panel import GAIN, NOTICE, Image, common_window
 from recon.recon_file import Study
 from recon.series import Series, every_series
@@ -52,15 +52,6 @@ class Box:
 
     def of(self, image: Image) -> Float[np.ndarray, "side side"]:
         return image[self.top : self.top + self.side, self.left : self.left + self.side]
-
-
-def check_figure_path(option: str, path: Path, force: bool) -> None:
-    """Raises UserError if the file's ending is none that a figure can have, if it exists, unless ``force``, or if its folder
-    can't be written."""
-    if path.suffix[1:] not in METADATA:
-        raise UserError(f"{option} {path}: is not a figure's name; let it end in .pdf, .svg or .png")
-    refuse_existing(path, force)
-    writable_folder(path.parent)
 
 
 def draw_study(path: Path, study: Study, index: int | None = None, series: Sequence[Series] = ()) -> None:

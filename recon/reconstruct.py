@@ -52,16 +52,20 @@ class Reconstruction:
         return self.samples.mean(1)
 
     @property
+    def samples_of_sets(self) -> Complex[Tensor, "slice k v x"]:
+        """The samples of all sets of maps, one under the other, as the forward model takes them."""
+        return stacked(self.samples, self.second)
+
+    @property
     def mean_of_sets(self) -> Complex[Tensor, "slice v x"]:
-        """The means of all sets of maps, one under the other, as the forward model takes them."""
+        """Their means."""
         return stacked(self.mean, None if self.second is None else self.second.mean(1))
 
     @property
     def magnitudes(self) -> tuple[Float[Tensor, "slice y x"], Float[Tensor, "slice y x"]]:
         """Of the first sample and of the mean, all sets together (:func:`recon.problem.magnitude`): what errors are of."""
-        one = stacked(self.samples[:, 0], None if self.second is None else self.second[:, 0])
         rows = self.samples.shape[-2]
-        return magnitude(one, rows), magnitude(self.mean_of_sets, rows)
+        return magnitude(self.samples_of_sets[:, 0], rows), magnitude(self.mean_of_sets, rows)
 
     @property
     def spreads(self) -> bool:

@@ -20,7 +20,7 @@ from recon.compare_page import bullets
 from recon.panel import GAIN, NOTICE
 from recon.recon_file import Study
 from recon.report_volumes import FINE, GREY, Carried, carry, nifti_gz, window
-from recon.summary import NO_SPREAD
+from recon.summary import NO_SPREAD, explained
 
 LIMIT = 60_000_000  # bytes of a page; browsers and mail take no more gladly
 NIIVUE = "_assets/js/niivue.umd.js"  # below nilearn
@@ -31,11 +31,6 @@ PRIOR_KINDS = {
 }
 
 Facts = Mapping[str, str]
-
-
-def report_path(reconstruction: Path) -> Path:
-    """X_recon.h5 -> X_report.html."""
-    return reconstruction.with_name(f"{reconstruction.stem.removesuffix('_recon')}_report.html")
 
 
 def write_report(path: Path, reconstruction: Path) -> tuple[str, ...]:
@@ -90,6 +85,7 @@ def page(carried: Carried, niivue: str) -> str:
         gain=GAIN,
         threshold=f"{first_threshold(study):.2f}",
         residuals=residual_table(study, carried.slices),
+        held_out=held_out_section(study),
         facts="".join(
             f"<section><h2>{name}</h2>{definitions(facts)}</section>" for name, facts in described(study).items()
         ),
@@ -218,9 +214,28 @@ def definitions(facts: Facts) -> str:
 
 
 def residual_table(study: Study, slices: range) -> str:
-    """Methods as columns; the first row is the mean over the slices."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in study.residuals)
     columns = [values.double() for values in study.residuals.values()]
+    return method_table(list(study.residuals), columns, slices)
+
+
+def held_out_section(study: Study) -> str:
+    """Nothing if no lines were hidden."""
+    held = study.held_out
+    if held is None:
+        return ""
+    names = [name for name in study.residuals if name in held.errors]
+    columns = [held.errors[name].double() for name in names] + [held.noise.double()]
+    shown = method_table([*names, "noise alone"], columns, held.slices)
+    return (
+        f"<section><h2>Error on measured lines that were hidden</h2>"
+        f'<div id="held-out" class="scroll" tabindex="0" role="region" aria-label="Error on hidden lines">{shown}</div>'
+        f'<p class="small">By the mean: {escape(explained(held))} 1 is what an empty image has.</p></section>'
+    )
+
+
+def method_table(names: Sequence[str], columns: Sequence[Any], slices: Sequence[int]) -> str:
+    """A column a name, of a number for each slice; the first row is the mean over them."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = [("mean", [values.mean().item() for values in columns])]
     body += [(str(number), [values[row].item() for values in columns]) for row, number in enumerate(slices)]
     rows = "".join(

@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from jaxtyping import Complex, Float
+from jaxtyping import Complex
 from rich.box import SIMPLE
 from rich.table import Table
 from torch import Tensor
 
 from mri_ambient.priors.card import Prior
-from mri_ambient.priors.find import place
+from mri_ambient.priors.runs import place, unfinished_prior
 from mri_ambient.store import PreparedVolume
 from recon.calibration import spread_over_error
+from recon.held_out import HeldOut
 from recon.metrics import METRICS
 from recon.panel import draw_panel
 from recon.problem import magnitude
+from recon.recon_file import Outcome
 from recon.reconstruct import Reconstruction
 
 FEW = 5_000  # images seen in training
@@ -23,9 +25,13 @@ NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly
 
 
 def table(
-    volume: PreparedVolume, results: Mapping[str, Reconstruction], reference: Complex[Tensor, "slice v x"] | None
+    volume: PreparedVolume,
+    results: Mapping[str, Reconstruction],
+    reference: Complex[Tensor, "slice v x"] | None,
+    held: HeldOut | None = None,
 ) -> Table:
-    """Seconds and measured-line residual of each method; with a reference, errors of one sample and of the mean."""
+    """Seconds, measured-line residual and error on hidden lines of each method; with a reference, errors of one sample and of
+    the mean."""
     kind = "simulated" if volume.provenance["simulated"] else "raw"
     title = f"{volume.name} ({kind}), R={volume.accel:.2f}, ACS {volume.acs[1]} lines"
     caption = "residual: misfit on the measured samples over the noise level."
@@ -36,9 +42,11 @@ def table(
             " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
+    if held is not None:
+        caption += f" held-out: {explained(held)}"
     show = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     show.add_column("method")
-    for name in (*((*METRICS, "std/error") if reference is not None else ()), "residual", "s/slice"):
+    for name in (*((*METRICS, "std/\nerror") if reference is not None else ()), "residual", "held-\nout", "s/\nslice"):
         show.add_column(name, justify="right")
     for name, found in results.items():
         for label, images in _versions(name, found).items():
@@ -48,9 +56,23 @@ def table(
                 of_mean = label != name and label == found.title
                 spread = f"{spread_over_error(found, reference[:, :rows]):.2f}" if found.spreads else "no spread"
                 row.append(spread if of_mean else "")
+            hidden = "" if held is None else f"{(held.errors if label == found.title else held.one)[name].mean():.2f}"
             seconds = f"{found.seconds / len(found.samples):.2f}"
-            show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", seconds)
+            show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", hidden, seconds)
     return show
+
+
+def explained(held: HeldOut) -> str:
+    """What the errors on hidden lines are, and what they cost."""
+    lines, slices = counted(held.lines, "line"), counted(len(held.slices), "slice")
+    return (
+        f"relative error on {lines} of {slices} that were hidden from each method in a second pass ({held.seconds:.1f} s); "
+        f"their noise alone gives about {held.noise.mean():.2f}."
+    )
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
@@ -79,19 +101,15 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
             yield f"warning: {name}: this prior has seen only {prior.card.images_seen:,} images in training: expect little"
         if "simulated" in prior.card.data and not volume.provenance["simulated"]:
             yield f"warning: {name}: this prior has seen simulated scans alone, and this one is of a scanner"
+        if stopped := unfinished_prior(prior.path):
+            yield f"warning: {name}: {stopped}"
         if found.samples.shape[1] > 1 and not found.spreads:
             yield f"{name}: {NO_SPREAD}; how sure it is can't be read from them"
 
 
-def draw(
-    path: Path,
-    volume: PreparedVolume,
-    results: Mapping[str, Reconstruction],
-    kept: str,
-    share: Float[Tensor, "slice y x"],
-    reference: Complex[Tensor, "slice v x"] | None,
-) -> None:
-    """The panel of the middle slice. share: of :func:`recon.determined.determined_share`."""
+def draw(path: Path, outcome: Outcome) -> None:
+    """The panel of the middle slice."""
+    volume, results, kept, reference = outcome.volume, outcome.results, outcome.kept, outcome.reference
     middle = len(volume.kspace) // 2
     names = [name for name in results if name in ("zero-filled", "l1-wavelet", kept)]
     images = {results[name].title: results[name].mean[middle].abs().numpy() for name in names}
@@ -104,7 +122,7 @@ def draw(
         title += f"; no std: {NO_SPREAD}"
     truth = None if reference is None else reference[middle, : volume.kspace.shape[-2]].abs().numpy()
     sampling = volume.mask[middle].expand(volume.kspace.shape[-2:]).float().numpy()
-    draw_panel(path, images, std, share[middle].numpy(), sampling, truth, title)
+    draw_panel(path, images, std, outcome.share[middle].numpy(), sampling, truth, title)
 
 
 def _versions(name: str, found: Reconstruction) -> dict:

@@ -14,7 +14,8 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior, first_problem
-from mri_ambient.priors.find import BUNDLED, RUNS, beside, newest_run
+from mri_ambient.priors.find import beside
+from mri_ambient.priors.runs import BUNDLED, RUNS, TUNED, newest_run
 from mri_ambient.processes import Spread
 from mri_ambient.store import PreparedVolume
 from recon.calibration import temperature
@@ -30,11 +31,11 @@ from recon.compare_rows import (
     kept,
     rows_and_failures,
 )
-from recon.held_out import held_out_error, hide, unusual
+from recon.held_out import HeldOut, held_out_error, hide, unusual
 from recon.methods import METHODS
 from recon.reconstruct import Reconstruction, reconstruct
 
-NAME, FORMAT = "tuned.json", "mri-ambient tuned settings 1"
+NAME, FORMAT = TUNED, "mri-ambient tuned settings 1"
 BUDGET = 6  # settings tried for each method that has any
 FACTORS = (0.15, 0.5, 1.0, 1.5, 3.0, 10.0)  # of the default regularisation, for methods without candidates of their own
 PERCENTILE = 95  # of validation slices: a held-out error above it is unusual
@@ -270,17 +271,16 @@ def nearest(tuned: Tuned, method: str, accel: float, prior_sha256: str) -> Neare
     return Nearest(closest, settings, choice.temperature, choice.held_out_limit)
 
 
-def doubts(
-    volume: PreparedVolume, found: Reconstruction, prior: Prior | None, choice: Nearest, seed: int
-) -> Iterator[str]:
-    """What validation says of a new scan's reconstruction: how far to trust its std, and whether the scan is an unusual one."""
+def doubts(found: Reconstruction, choice: Nearest, held: HeldOut | None) -> Iterator[str]:
+    """What validation says of a new scan's reconstruction: how far to trust its std, and whether the scan is an unusual one.
+    held: its hidden lines, None if it had none to hide."""
     if found.spreads and choice.temperature is not None:
         yield (
             f"{found.method}: on validation scans the std had to be multiplied by {choice.temperature:.2f} for 90 % intervals "
             "to cover 90 %"
         )
-    if choice.held_out_limit is not None:
-        warning = unusual(volume, found.method, prior, choice.settings, choice.held_out_limit, seed)
+    if choice.held_out_limit is not None and held is not None:
+        warning = unusual(held, found.method, choice.held_out_limit)
         if warning:
             yield warning
 

@@ -47,7 +47,7 @@ def test_the_three_commands(typed, tmp_path, scans):
     made = (tmp_path / "scan_report.html").read_bytes()
     assert typed("report scan_recon.h5 --force")[0] == 0
     assert (tmp_path / "scan_report.html").read_bytes() == made
-    code, said = typed("recon scan.h5 --accel 3 --samples 2")
+    code, said = typed("recon scan.h5 --accel 3 --samples 2 --out scan_recon.h5")
     assert code == 2
     assert "scan_recon.h5: already exists; pass --force" in said
     assert (tmp_path / "scan_recon.h5").read_bytes() == before
@@ -121,9 +121,12 @@ def test_options_that_need_each_other_and_wrong_kinds_of_path(typed, tmp_path, s
     shutil.copytree(scans, tmp_path / "fastmri")
     assert "--mask gaussian: says how --accel undersamples" in typed("prep fastmri --mask gaussian")[1]
     assert "--mask gaussian: says how --accel undersamples" in typed("recon fastmri/subject_0.h5 --mask gaussian")[1]
-    assert "is a folder; give one scan of it" in typed("recon fastmri")[1]
-    for command in ("info", "recon", "report"):
+    for command in ("info", "report"):
         assert "is a folder" in typed(f"{command} .")[1]
+    (tmp_path / "empty").mkdir()
+    assert "empty: holds no scan" in typed("recon empty")[1]
+    assert "holds many scans; give a folder" in typed("recon fastmri --out a.h5")[1]
+    assert "--figure: is of one scan" in typed("recon fastmri --figure a.pdf")[1]
     assert "is a file; give the folder that holds it" in typed("prep fastmri/subject_0.h5")[1]
     assert typed("prep fastmri --accel 3 --mask gaussian --acs 8")[0] == 0
     code, said = typed("train --accel 3 --images 16")

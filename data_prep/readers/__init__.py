@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 
 from data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
-from data_prep.readers.hdf5 import is_ours, read_hdf5
+from data_prep.readers.hdf5 import is_ours, read_hdf5, source_files
 from data_prep.readers.mrd import mrd_groups, read_mrd
 from data_prep.readers.npy import MAGIC as NPY_MAGIC
 from data_prep.readers.npy import read_npy
@@ -33,7 +33,7 @@ def read_scan(path: Path) -> Scan:
             return read_npy(path)
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
-                read = read_mrd if "kspace" not in file and mrd_groups(file) else read_hdf5
+                read = read_mrd if "kspace" not in list(file) and mrd_groups(file) else read_hdf5
                 return read(path, file)
     except (OSError, RuntimeError) as error:
         raise UserError(
@@ -55,10 +55,16 @@ def scan_files(folder: Path) -> tuple[list[Path], int]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that make up a scan: one, or a BART header and its data."""
+    """The files that make up a scan: one, a BART header and its data, or HDF5 that takes data sets from its neighbours."""
     path = _header_of(path)
     data = path.with_suffix(".cfl")
-    return [path, data] if path.suffix == ".hdr" and data.is_file() else [path]
+    if path.suffix == ".hdr" and data.is_file():
+        return [path, data]
+    try:
+        with h5py.File(path, "r") as file:
+            return [path, *source_files(path, file)]
+    except (OSError, RuntimeError, UserError):  # told when it is read
+        return [path]
 
 
 def _header_of(path: Path) -> Path:

@@ -9,9 +9,14 @@ import h5py
 import numpy as np
 
 from data_prep.readers.checks import HELP, make_scan
-from data_prep.readers.header import pseudonym, read_header
+from data_prep.readers.header import read_header, with_measured_lines
+from data_prep.readers.sources import link_out, other_files, stored
+from data_prep.readers.subject import pseudonym
+from data_prep.readers.xml_header import header_text, read_xml
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+
+NAMES = ("kspace", "mask", "noise", "sens_maps", "ismrmrd_header")
 
 
 def read_hdf5(path: Path, file: h5py.File) -> Scan:
@@ -19,26 +24,41 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
     if is_ours(file):
         kind = str(file.attrs["format"]).rpartition(" ")[0]  # without the format's number
         raise UserError(f"{path}: is an {kind}, not a raw scan; give the scan that it was made from")
-    stored = file.get("kspace")
-    if not isinstance(stored, h5py.Dataset):
-        raise UserError(f"{path}: holds no `kspace` dataset (found: {', '.join(file) or 'nothing'}); name it so")
-    if stored.ndim == 3 and stored.dtype.kind == "c":
-        raise UserError(f"{path}: `kspace` has 3 dimensions {stored.shape}; {HELP}, with a coil axis even for one coil")
-    xml = file.get("ismrmrd_header")
-    header = None
-    if isinstance(xml, h5py.Dataset) and stored.ndim == 4:
-        header = read_header(path, xml[()], stored.shape)
+    kspace = stored(path, file, "kspace")
+    if kspace is None:
+        found = ", ".join(
+            f"{name} (a link to {link[0]})" if (link := link_out(file, str(name))) else str(name) for name in file
+        )
+        raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
+    if kspace.ndim == 3 and kspace.dtype.kind == "c":
+        raise UserError(f"{path}: `kspace` has 3 dimensions {kspace.shape}; {HELP}, with a coil axis even for one coil")
+    others = [other.name for name in NAMES for other in other_files(path, file, name)]
+    samples = kspace[()]
+    subject, header = file.attrs.get("patient_id"), None
+    xml = stored(path, file, "ismrmrd_header")
+    if xml is not None and kspace.ndim == 4:
+        told = read_xml(path, header_text(path, xml, "ismrmrd_header"), "its `ismrmrd_header`")
+        header = read_header(path, told, kspace.shape)
+        samples = samples.swapaxes(-1, -2) if header.swapped else samples
+        header = with_measured_lines(header, samples)
+        subject = told.patient if pseudonym(subject) is None else subject
     return make_scan(
         path,
         "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
-        stored[()].swapaxes(-1, -2) if header is not None and header.swapped else stored[()],
+        samples,
         header=header,
-        subject=pseudonym(file.attrs.get("patient_id")),
-        simulated=bool(file.attrs.get("simulated", False)),
-        mask=_optional(file, "mask"),
-        noise=_optional(file, "noise"),
-        sens_maps=_optional(file, "sens_maps"),
+        subject=pseudonym(subject),
+        simulated=_says_yes(file.attrs.get("simulated", False)),
+        mask=_optional(path, file, "mask"),
+        noise=_optional(path, file, "noise"),
+        sens_maps=_optional(path, file, "sens_maps"),
+        notes=(f"parts of it lie in {', '.join(sorted(set(others)))} beside it",) if others else (),
     )
+
+
+def source_files(path: Path, file: h5py.File) -> list[Path]:
+    """The files beside ``path`` that hold parts of this scan. Raises UserError if such can't be followed."""
+    return sorted({other for name in NAMES for other in other_files(path, file, name)})
 
 
 def is_ours(file: h5py.File) -> bool:
@@ -46,6 +66,12 @@ def is_ours(file: h5py.File) -> bool:
     return str(file.attrs.get("format", "")).startswith("mri-ambient")
 
 
-def _optional(file: h5py.File, key: str) -> np.ndarray | None:
-    stored = file.get(key)
-    return stored[()] if isinstance(stored, h5py.Dataset) else None
+def _says_yes(value: object) -> bool:
+    if isinstance(value, str | bytes):
+        return value in ("true", "True", "yes", "1", b"true", b"True", b"yes", b"1")
+    return bool(np.any(np.asarray(value)))
+
+
+def _optional(path: Path, file: h5py.File, key: str) -> np.ndarray | None:
+    found = stored(path, file, key)
+    return None if found is None else np.asarray(found[()])

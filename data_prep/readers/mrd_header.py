@@ -1,92 +1,140 @@
 """What the XML header of an ISMRMRD file says of the matrix that its readouts fill."""
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from xml.etree import ElementTree
 
-from data_prep.readers.header import Header, pseudonym
+import numpy as np
+
+from data_prep.readers.header import SAME, Header, field_of_view_of, limits_of, plausible_field_of_view
+from data_prep.readers.xml_header import EncodingText, Limits, XmlHeader
 from mri_ambient.errors import UserError
-
-KEPT = ("experimentalConditions", "acquisitionSystemInformation", "encoding")  # the schema insists on the first
 
 
 @dataclass(frozen=True)
 class Encoding:
     """rows, columns: the encoded matrix. first_column: where line 0 goes; negative if the centre's number is above the middle.
-    noise_bandwidth: the receiver's effective over its nominal bandwidth. header: what a Scan keeps. subject: a pseudonym."""
+    stated: whether the header says so (else it is where the lines fit). limits: of the lines' numbers. calibration: how
+    reference lines were acquired, if it is told. header: what a Scan keeps."""
 
     rows: int
     columns: int
     first_column: int
-    noise_bandwidth: float
+    stated: bool
+    limits: Limits | None
+    calibration: str | None
     header: Header
-    subject: str | None
+
+    def moved(self, columns: int) -> "Encoding":
+        """All lines that many columns further."""
+        return replace(self, first_column=self.first_column + columns)
+
+    def with_limits(self) -> Header:
+        """``header`` with the first and last acquired column."""
+        if self.limits is None:
+            return self.header
+        ends = self.first_column + self.limits.minimum, self.first_column + self.limits.maximum
+        limits, odd = limits_of(*ends, self.columns)
+        return replace(self.header, limits=limits, notes=self.header.notes + odd)
 
 
-def read_encoding(path: Path, xml: bytes | str) -> Encoding:
-    """The first encoding space. Raises UserError if it can't be parsed or is not 2-D Cartesian, or if `ismrmrd` is missing.
-
-    Who was scanned, where and when is cut out before anything is parsed into values, so that no message can quote it; of the
-    patient's number a hash stays.
-    """
-    try:
-        from ismrmrd import xsd
-    except ImportError as error:
+def encoding_of(path: Path, xml: XmlHeader, heads: np.ndarray, imaging: np.ndarray) -> Encoding:
+    """Of the ``imaging`` among the acquisition headers. Raises UserError if it is not 2-D Cartesian, or no line fits it."""
+    told = _told(xml, int(heads["encoding_space_ref"][imaging][0]))
+    notes = []
+    if told.trajectory is None and not heads["trajectory_dimensions"][imaging].any():
+        notes.append("the header names no trajectory, and the readouts bring none: they are taken for Cartesian")
+    elif told.trajectory != "cartesian":
         raise UserError(
-            f"{path}: is an ISMRMRD file, and reading those needs the `ismrmrd` package; pip install 'mri-ambient[raw]'"
-        ) from error
-    try:
-        root = ElementTree.fromstring(xml)
-        patient = root.findtext("{*}subjectInformation/{*}patientID")
-        for element in list(root):
-            if element.tag.rpartition("}")[2] not in KEPT:
-                root.remove(element)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a value of the wrong type is a mere warning there
-            header = xsd.CreateFromDocument(ElementTree.tostring(root))
-        encoding = header.encoding[0]
-    except (ElementTree.ParseError, ValueError, TypeError, IndexError, Warning) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: its XML header can't be read ({reason}); repair it, or convert the raw data again"
-        ) from error
-    trajectory = encoding.trajectory.value
-    if trajectory != "cartesian":
-        raise UserError(
-            f"{path}: is a scan of trajectory `{trajectory}`, and only Cartesian lines can be read; "
+            f"{path}: is a scan of trajectory `{told.trajectory or 'unknown'}`, and only Cartesian lines can be read; "
             "grid it to a Cartesian matrix first"
         )
-    matrix = encoding.encodedSpace.matrixSize
-    if matrix.z > 1:
-        raise UserError(f"{path}: is a 3-D scan of {matrix.z} partitions; transform along the partitions first")
-    limits = encoding.encodingLimits.kspace_encoding_step_1
-    first_column = 0 if limits is None else matrix.y // 2 - limits.center
-    system = header.acquisitionSystemInformation
-    return Encoding(
-        rows=matrix.x,
-        columns=matrix.y,
-        first_column=first_column,
-        noise_bandwidth=(system and system.relativeReceiverNoiseBandwidth) or 1.0,
-        header=_geometry(encoding, limits and (first_column + limits.minimum, first_column + limits.maximum)),
-        subject=pseudonym(patient or None),
-    )
-
-
-def _geometry(encoding, limits: tuple[int, int] | None) -> Header:
-    rows, columns = encoding.encodedSpace.matrixSize.x, encoding.encodedSpace.matrixSize.y
-    recon_rows = min(encoding.reconSpace.matrixSize.x, rows)
-    view = encoding.encodedSpace.fieldOfView_mm
-    notes = ()
-    if limits and not 0 <= limits[0] <= limits[1] < columns:
-        notes = (
-            f"the header's phase encodes ({limits[0]} to {limits[1]}) do not fit {columns} columns: "
-            "the data tell what is padding",
+    _refuse_partitions(path, told, heads["idx"]["kspace_encode_step_2"][imaging], notes)
+    rows, columns, _ = told.encoded.matrix
+    header = field_of_view_of(told, rows)
+    if _oversampling_is_gone(told, heads[imaging]):
+        rows = told.recon.matrix[0]
+        view, _ = plausible_field_of_view(told.recon.field_of_view, told.recon.matrix[:2])
+        header = replace(
+            header, rows=None, field_of_view=header.field_of_view and view and (view[0], header.field_of_view[1])
         )
-        limits = None
-    return Header(
-        rows=recon_rows if recon_rows < rows else None,
-        limits=limits,
-        field_of_view=(view.x * recon_rows / rows, view.y) if view.x > 0 and view.y > 0 else None,
-        notes=notes,
+        notes.append(f"readouts have the {rows} samples of the header's image: their oversampling was removed before")
+    first, stated = _first_column(path, told, heads["idx"]["kspace_encode_step_1"][imaging].astype(int), notes)
+    return Encoding(
+        rows=rows,
+        columns=columns,
+        first_column=first,
+        stated=stated,
+        limits=told.lines,
+        calibration=told.calibration,
+        header=replace(header, notes=(*notes, *header.notes)),
     )
+
+
+def reference_column(xml: XmlHeader, space: int, encoding: Encoding, used: int) -> int | None:
+    """The column of line 0 of another encoding space; None if its samples do not lie on the grid of the images' space.
+
+    k-space steps are one over the field of view, so that the same field of view is the same grid whatever the matrix.
+    """
+    if space >= len(xml.encodings):
+        return None
+    ours, theirs = xml.encodings[used], xml.encodings[space]
+    if ours.encoded.field_of_view is None or theirs.encoded.field_of_view is None or theirs.lines is None:
+        return None
+    if not np.allclose(ours.encoded.field_of_view, theirs.encoded.field_of_view, rtol=0.01):
+        return None
+    return None if theirs.lines.center is None else encoding.columns // 2 - theirs.lines.center
+
+
+def space_of(xml: XmlHeader, number: int) -> int:
+    """Which of the header's encodings a line refers to; some writers count from one."""
+    return min(number, len(xml.encodings) - 1)
+
+
+def _told(xml: XmlHeader, number: int) -> EncodingText:
+    return xml.encodings[space_of(xml, number)]
+
+
+def _refuse_partitions(path: Path, told: EncodingText, partitions: np.ndarray, notes: list[str]) -> None:
+    depth = told.encoded.matrix[2]
+    if partitions.any():
+        raise UserError(f"{path}: is a 3-D scan (it encodes partitions); transform along the partitions first")
+    if depth > 1:
+        if told.partitions is None or told.partitions.maximum > 0:
+            raise UserError(f"{path}: is a 3-D scan of {depth} partitions; transform along the partitions first")
+        notes.append(
+            f"the header's matrix has {depth} partitions, but neither its limits nor any line do: it is read as 2-D"
+        )
+
+
+def _oversampling_is_gone(told: EncodingText, heads: np.ndarray) -> bool:
+    """Readouts as long as the image's matrix, whose field of view is smaller in proportion, with the echo in their middle or
+    where it was before."""
+    (encoded, *_), (recon, *_) = told.encoded.matrix, told.recon.matrix
+    length = heads["number_of_samples"].astype(int) - heads["discard_pre"] - heads["discard_post"]
+    centre = heads["center_sample"].astype(int) - heads["discard_pre"]
+    if recon >= encoded or (length != recon).any() or told.encoded.field_of_view is None:
+        return False
+    share = (told.recon.field_of_view or told.encoded.field_of_view)[0] / told.encoded.field_of_view[0]
+    in_the_middle = abs(centre - length // 2) <= length // 8
+    return bool(SAME < share * encoded / recon < 1 / SAME and (in_the_middle | (centre >= length)).all())
+
+
+def _first_column(path: Path, told: EncodingText, lines: np.ndarray, notes: list[str]) -> tuple[int, bool]:
+    """Where line 0 goes, and whether that is the header's word. Raises UserError if the lines fit nowhere."""
+    columns = told.encoded.matrix[1]
+    if told.lines is None:
+        first, why = 0, None
+    elif told.lines.center is None:
+        first, why = columns // 2 - (told.lines.minimum + told.lines.maximum + 1) // 2, "the header names no centre"
+    else:
+        first, why = columns // 2 - told.lines.center, f"the header's centre is line {told.lines.center}"
+    outside = (lines + first < 0) | (lines + first >= columns)
+    if not outside.any():
+        return first, True
+    if lines.max() - lines.min() >= columns or why is None:
+        raise UserError(
+            f"{path}: line {lines[outside][0]} falls outside the matrix of {columns} columns; "
+            "correct the header's encodedSpace and encodingLimits"
+        )
+    notes.append(f"{why}, around which the lines {lines.min()} to {lines.max()} do not fit {columns} columns")
+    return -int(lines.min()) if lines.max() >= columns else 0, False

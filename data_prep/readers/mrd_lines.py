@@ -1,137 +1,149 @@
-"""Which of an ISMRMRD file's acquisitions make up the images, and where each goes in k-space: counters and flags alone."""
+"""Where each acquisition of an ISMRMRD file goes in k-space, by its counters, and which image it belongs to."""
 
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Integer
 
+from data_prep.geometry import Geometry, order_in_space
+from data_prep.readers.mrd_flags import Kinds, Records, flagged
 from data_prep.readers.mrd_header import Encoding
+from data_prep.readers.mrd_readout import Placed, one_of, rows_of
+from data_prep.readers.mrd_reference import SEPARATE, STACK, Read, filling_of, not_the_images, reference_of
+from data_prep.readers.same_scan import agree
 from mri_ambient.errors import UserError
 
-STACK = ("contrast", "phase", "set", "repetition", "slice")  # counters that number images, the last the fastest
-ASIDE = {
-    "PHASECORR_DATA": "phase-correction",
-    "NAVIGATION_DATA": "navigator",
-    "HPFEEDBACK_DATA": "feedback",
-    "RTFEEDBACK_DATA": "real-time feedback",
-    "DUMMYSCAN_DATA": "dummy",
-    "SURFACECOILCORRECTIONSCAN_DATA": "surface-coil correction",
-    "PHASE_STABILIZATION_REFERENCE": "phase stabilisation reference",
-    "PHASE_STABILIZATION": "phase stabilisation",
-}
+DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")
 
 
 @dataclass(frozen=True)
 class Lines:
-    """records, image, column, reverse: a number or flag per line to use. noise: the records without signal.
-    rows: where the samples of a readout go. counts: how often each line was measured, ``[image, column]``."""
+    """counts: how often each line was measured. noise: the records without signal. reference: the lines that only calibrate,
+    their ``image`` that of each of ``slices``. slices: the number of each image's slice among those that there are."""
 
-    records: np.ndarray
-    image: np.ndarray
-    column: np.ndarray
-    reverse: np.ndarray
-    noise: np.ndarray
-    rows: slice
+    placed: Placed
+    counts: Integer[np.ndarray, "image column"]
+    noise: Integer[np.ndarray, " record"]
     coils: int
-    counts: np.ndarray
+    reference: Placed | None
+    slices: Integer[np.ndarray, " image"]
+    geometry: Geometry
     notes: list[str]
 
 
-def arrange(path: Path, heads: np.ndarray, encoding: Encoding) -> Lines:
-    """``heads``: the acquisition headers [record]. Raises UserError if lines are missing, doubled, unlike or outside."""
-    imaging, calibration, noise, notes = _sort(path, heads)
-    columns = _columns(path, heads, imaging | calibration, encoding)
+def arrange(
+    path: Path, heads: np.ndarray, kinds: Kinds, encoding: Encoding, elsewhere: dict[int, int], read: Read
+) -> Lines:
+    """``heads``: the acquisition headers [record]. elsewhere: where line 0 of a further encoding space goes, if on this grid.
+
+    Raises UserError if lines are missing, doubled, unlike or outside.
+    """
+    columns = heads["idx"]["kspace_encode_step_1"].astype(int) + encoding.first_column
+    notes: list[str] = []
+    alike = _alike(heads, kinds.imaging) & (columns >= 0) & (columns < encoding.columns)
+    corrections = _unique_corrections(heads, kinds, alike, read, notes)
+    imaging = kinds.imaging | corrections
     images, image = _images(path, heads, imaging, notes)
-    filling, counts = _fill_in(imaging, calibration, image, columns, (len(images), encoding.columns), notes)
-    lacking = ((counts > 0).any(0) & (counts == 0)).sum(1)
-    if lacking.any():
-        first = np.flatnonzero(lacking)[0]
-        raise UserError(
-            f"{path}: acquisitions are missing: {_label(images, images[first])} lacks {lacking[first]} lines that others have; "
-            "export the scan again, or images of different sampling one a file"
+    counts = np.zeros((len(images), encoding.columns), int)
+    np.add.at(counts, (image[imaging], columns[imaging]), 1)
+
+    candidates = kinds.calibration & ~kinds.elsewhere & alike & (image >= 0)
+    filling, why = filling_of(candidates, (image, columns), counts), None
+    told = encoding.calibration or ("embedded" if kinds.embedded else None)
+    if filling.any() or told in SEPARATE:
+        why = not_the_images(candidates, (image, columns), counts, imaging, told, read)
+    elif (counts[image[candidates], columns[candidates]] == 0).any():
+        why = "not every image has them"
+    filling &= why is None
+    np.add.at(counts, (image[filling], columns[filling]), 1)
+    if filling.any():
+        notes.append(f"{filling.sum()} readouts flagged as calibration alone are used where imaging has no line")
+    reference, slices = None, np.unique(images[:, -1], return_inverse=True)[1].reshape(-1)
+    others = kinds.calibration & kinds.elsewhere & np.isin(heads["encoding_space_ref"], list(elsewhere))
+    separate = others if why is None else others | (kinds.calibration & ~kinds.elsewhere)
+    if separate.any():
+        reference = reference_of(path, heads, separate, np.unique(images[:, -1]), encoding, elsewhere)
+    used = np.zeros_like(imaging)
+    if reference is not None:
+        used[reference.records] = True
+        notes.append(
+            f"{used.sum()} reference readouts calibrate the coils and nothing else: {why or 'they are a scan apart'}"
         )
+    unused = kinds.calibration & ~kinds.elsewhere & ~filling & ~used
+    if unused.any():
+        notes.append(f"{unused.sum()} readouts flagged as calibration alone are left out{f': {why}' if why else ''}")
+    left_out = {**kinds.aside, "surface-coil correction readouts": kinds.corrections & ~corrections}
+    notes[:0] = [
+        _left_out(what, these, alike, (image, columns), counts) for what, these in left_out.items() if these.any()
+    ]
+    if (kinds.elsewhere & ~used).any():
+        notes.insert(
+            sum(bool(these.any()) for these in left_out.values()),
+            f"{(kinds.elsewhere & ~used).sum()} readouts of further encoding spaces are left out",
+        )
+    _check_complete(path, heads, images, (image, columns), counts, imaging | filling, encoding)
+    _tell_averages(counts, notes)
+
     records = np.flatnonzero(imaging | filling)
-    keys = np.stack([image, columns, heads["idx"]["average"]], axis=1)[records]
-    unique, times = np.unique(keys, axis=0, return_counts=True)
-    if (times > 1).any():
-        number, column, _ = unique[times > 1][0]
-        raise UserError(
-            f"{path}: acquisitions are doubled: line {column - encoding.first_column} of {_label(images, images[number])} "
-            "is there twice with the same counters; number its averages or repetitions"
-        )
-    fewest, most = counts[counts > 0].min(), counts.max()
-    if fewest != most:
-        notes.append(f"lines have {fewest} to {most} averages: their noise differs")
-    elif most > 1:
-        notes.append(f"each line is the mean of {most} averages")
-    reverse = _flagged(heads[records], "IS_REVERSE")
+    reverse = flagged(heads[records], "IS_REVERSE")
     if reverse.any():
-        notes.append(f"{reverse.sum()} readouts were acquired backwards: they are flipped")
+        every = ", as all are; if they already had been, the image is upside down" if reverse.all() else ""
+        notes.append(f"{reverse.sum()} readouts were acquired backwards: they are flipped{every}")
+    rows = rows_of(path, heads[records], encoding.rows, notes)
+    coils = one_of(path, "coils", heads["active_channels"][records])
+    noise = kinds.noise & (heads["active_channels"] == coils)
+    if noise.sum() < kinds.noise.sum():
+        notes.append(f"{(kinds.noise & ~noise).sum()} noise readouts of other coils are left out")
+    geometry = _geometry(heads, image, imaging)
+    order = order_in_space(geometry, images, notes)
+    place = np.argsort(order)
     return Lines(
-        records=records,
-        image=image[records],
-        column=columns[records],
-        reverse=reverse,
+        placed=Placed(records, place[image[records]], columns[records], reverse, rows),
+        counts=counts[order],
         noise=np.flatnonzero(noise),
-        rows=_rows(path, heads[records], reverse, encoding.rows, notes),
-        coils=_one(path, "coils", heads["active_channels"][imaging | filling | noise]),
-        counts=counts,
-        notes=notes,
+        coils=coils,
+        reference=reference,
+        slices=slices[order],
+        geometry=Geometry(*(getattr(geometry, name)[order] for name in geometry.__dataclass_fields__)),
+        notes=[*kinds.notes, *notes],
     )
 
 
-def _flagged(heads: np.ndarray, name: str) -> np.ndarray:
-    import ismrmrd  # optional: whoever read the header has it
-
-    bit = getattr(ismrmrd, f"ACQ_{name}") - 1  # the constants count from one
-    return (heads["flags"] >> np.uint64(bit)) & np.uint64(1) == 1
-
-
-def _sort(path: Path, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
-    """Whether each record is imaging, calibration alone, or noise; the rest is left out, as the notes say."""
-    if (
-        _flagged(heads, "IS_PHASECORR_DATA").any() and _flagged(heads, "IS_REVERSE").any()
-    ):  # turbo spin echo has no reversed
-        raise UserError(
-            f"{path}: holds phase-correction and reversed readouts, and echo-planar phase correction is not applied here; "
-            "correct the data and export them again"
-        )
-    noise = _flagged(heads, "IS_NOISE_MEASUREMENT")
-    rest = ~noise
-    others = {f"{what} readouts": _flagged(heads, f"IS_{flag}") for flag, what in ASIDE.items()}
-    others["readouts of further encoding spaces"] = heads["encoding_space_ref"] != 0
-    notes = []
-    for what, these in others.items():
-        if (rest & these).any():
-            notes.append(f"{(rest & these).sum()} {what} are left out")
-        rest = rest & ~these
-    calibration = rest & _flagged(heads, "IS_PARALLEL_CALIBRATION")
-    calibration &= ~_flagged(heads, "IS_PARALLEL_CALIBRATION_AND_IMAGING")
-    imaging = rest & ~calibration
-    if not imaging.any():
-        raise UserError(f"{path}: has no imaging acquisitions among its {len(heads)}; export the scan with its images")
-    if heads["idx"]["kspace_encode_step_2"][imaging].any():
-        raise UserError(f"{path}: is a 3-D scan (it encodes partitions); transform along the partitions first")
-    return imaging, calibration, noise, notes
+def _alike(heads: np.ndarray, imaging: Records) -> Records:
+    """Records of the coils and samples that most of ``imaging`` have."""
+    kept = heads["number_of_samples"].astype(int) - heads["discard_pre"] - heads["discard_post"]
+    sizes = np.stack([heads["active_channels"], kept], axis=1)
+    found, times = np.unique(sizes[imaging], axis=0, return_counts=True)
+    return (sizes == found[times.argmax()]).all(1)
 
 
-def _columns(path: Path, heads: np.ndarray, used: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """The column of each record, meaningless where it is not ``used``."""
-    lines = heads["idx"]["kspace_encode_step_1"]
-    columns = lines.astype(int) + encoding.first_column
-    outside = used & ((columns < 0) | (columns >= encoding.columns))
-    if outside.any():
-        raise UserError(
-            f"{path}: line {lines[outside][0]} falls outside the matrix of {encoding.columns} columns; "
-            "correct the header's encodedSpace and encodingLimits"
-        )
-    return columns
-
-
-def _images(path: Path, heads: np.ndarray, imaging: np.ndarray, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The counters of each image [image, counter], and each record's image (-1: none of them)."""
+def _unique_corrections(heads: np.ndarray, kinds: Kinds, alike: Records, read: Read, notes: list[str]) -> Records:
+    """Readouts flagged for surface-coil correction that are lines of the images: no other copy exists, or copies agree."""
     counters = np.stack([heads["idx"][name] for name in STACK], axis=1)
+    places = np.concatenate([counters, heads["idx"]["kspace_encode_step_1"][:, None]], axis=1)
+    first = {
+        tuple(place): record for record, place in zip(np.flatnonzero(kinds.imaging), places[kinds.imaging], strict=True)
+    }
+    volumes = {place[:-1] for place in first}
+    ours = np.flatnonzero(kinds.corrections & alike)
+    ours = np.array([record for record in ours if tuple(counters[record]) in volumes], int)
+    pairs = np.array([(first[place], r) for r in ours if (place := tuple(places[r])) in first], int).reshape(-1, 2)
+    if len(pairs) and not agree(read(pairs[:, 0]), read(pairs[:, 1])):
+        ours = ours[:0]
+    used = np.zeros_like(kinds.imaging)
+    used[np.setdiff1d(ours, pairs[:, 1])] = True
+    if used.any():
+        notes.append(
+            f"{used.sum()} readouts flagged for surface-coil correction are used: their lines have no other copy"
+        )
+    return used
+
+
+def _images(path: Path, heads: np.ndarray, imaging: Records, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The counters of each image [image, counter], and each record's image (-1: none of them)."""
+    counters = np.stack([heads["idx"][name] for name in STACK], axis=1).astype(int)
     images = np.unique(counters[imaging], axis=0)
     sizes = [len(np.unique(counter)) for counter in images.T]
     named = zip(STACK, sizes, strict=True)
@@ -148,70 +160,60 @@ def _images(path: Path, heads: np.ndarray, imaging: np.ndarray, notes: list[str]
     return images, np.array([numbers.get(tuple(counter), -1) for counter in counters])
 
 
+def _left_out(
+    what: str, these: Records, alike: Records, places: tuple[np.ndarray, np.ndarray], counts: np.ndarray
+) -> str:
+    image, columns = places
+    lines = these & alike & (image >= 0)
+    holes = (counts[image[lines], columns[lines]] == 0).sum()
+    return f"{these.sum()} {what} are left out" + (
+        f", of which {holes} have no other copy: those lines count as unmeasured" if holes else ""
+    )
+
+
+def _check_complete(
+    path: Path,
+    heads: np.ndarray,
+    images: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+    counts: np.ndarray,
+    used: Records,
+    encoding: Encoding,
+) -> None:
+    image, columns = places
+    lacking = ((counts > 0).any(0) & (counts == 0)).sum(1)
+    if lacking.any():
+        first = np.flatnonzero(lacking)[0]
+        raise UserError(
+            f"{path}: acquisitions are missing: {_label(images, images[first])} lacks {lacking[first]} lines that others have; "
+            "export the scan again, or images of different sampling one a file"
+        )
+    keys = np.stack([image, columns, heads["idx"]["average"]], axis=1)[used]
+    unique, times = np.unique(keys, axis=0, return_counts=True)
+    if (times > 1).any():
+        number, column, _ = unique[times > 1][0]
+        raise UserError(
+            f"{path}: acquisitions are doubled: line {column - encoding.first_column} of {_label(images, images[number])} "
+            "is there twice with the same counters; number its averages or repetitions"
+        )
+
+
 def _label(images: np.ndarray, image: np.ndarray) -> str:
     """Such as ``repetition 1, slice 3``: the counters that tell this image from the others."""
     named = zip(STACK, (images != images[0]).any(0), image, strict=True)
     return ", ".join(f"{name} {value}" for name, differs, value in named if differs or name == "slice")
 
 
-def _fill_in(
-    imaging: np.ndarray,
-    calibration: np.ndarray,
-    image: np.ndarray,
-    columns: np.ndarray,
-    shape: tuple[int, int],
-    notes: list[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which calibration records fill what imaging left open, and how often each line [image, column] is measured in all.
-
-    One mask serves all images, so that a calibration line is of use only if every image has that line.
-    """
-    counts = np.zeros(shape, int)
-    np.add.at(counts, (image[imaging], columns[imaging]), 1)
-    candidates = np.flatnonzero(calibration & (image >= 0))
-    places = image[candidates], columns[candidates]
-    offered = np.zeros(shape, bool)
-    offered[places] = True
-    wanted = offered & (counts == 0) & (offered | (counts > 0)).all(0)
-    filling = np.zeros_like(calibration)
-    filling[candidates] = wanted[places]
-    np.add.at(counts, (image[filling], columns[filling]), 1)
-    if filling.any():
-        notes.append(f"{filling.sum()} readouts flagged as calibration alone are used where imaging has no line")
-    if (calibration & ~filling).any():
-        notes.append(f"{(calibration & ~filling).sum()} readouts flagged as calibration alone are left out")
-    return filling, counts
+def _tell_averages(counts: np.ndarray, notes: list[str]) -> None:
+    fewest, most = counts[counts > 0].min(), counts.max()
+    if fewest != most:
+        notes.append(f"lines have {fewest} to {most} averages: their noise differs")
+    elif most > 1:
+        notes.append(f"each line is the mean of {most} averages")
 
 
-def _rows(path: Path, heads: np.ndarray, reverse: np.ndarray, rows: int, notes: list[str]) -> slice:
-    """Where a readout goes, its sample at the centre of k-space to rows // 2."""
-    before = heads["discard_pre"].astype(int)
-    samples = heads["number_of_samples"] - before - heads["discard_post"]
-    centre = heads["center_sample"] - before
-    centre = np.where(reverse, samples - 1 - centre, centre)
-    length = _one(path, "samples", samples)
-    # a readout that fills the matrix has one place only; some writers leave center_sample at 0, or count it after the flip
-    echo = rows // 2 if length == rows else _one(path, "samples before the echo", centre)
-    first = rows // 2 - echo
-    if length < 1 or first < 0 or first + length > rows:
-        raise UserError(
-            f"{path}: readouts of {length} samples, the echo at sample {echo}, do not fit a matrix of {rows} rows; "
-            "correct the header's encodedSpace or the center_sample"
-        )
-    if length < rows:
-        notes.append(
-            f"readouts fill rows {first} to {first + length - 1} of {rows} (an asymmetric echo): the rest is unmeasured"
-        )
-    elif (centre[~reverse] != rows // 2).any():
-        notes.append(f"readouts fill the matrix though their center_sample is not {rows // 2}: that is not followed")
-    return slice(first, first + length)
-
-
-def _one(path: Path, what: str, values: np.ndarray) -> int:
-    found = np.unique(values)
-    if len(found) > 1:
-        raise UserError(
-            f"{path}: acquisitions differ in their number of {what} ({found[0]} and {found[-1]}); "
-            "export only those that are alike"
-        )
-    return int(found[0])
+def _geometry(heads: np.ndarray, image: np.ndarray, imaging: Records) -> Geometry:
+    """Of the first line of each image."""
+    records = np.flatnonzero(imaging)
+    firsts = records[np.unique(image[records], return_index=True)[1]]
+    return Geometry(*(heads[name][firsts].astype(float) for name in DIRECTIONS))

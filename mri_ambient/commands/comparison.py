@@ -20,6 +20,7 @@ from mri_ambient.commands.options import (
     Workers,
     check_choice,
     parse_accels,
+    parse_methods,
 )
 from mri_ambient.errors import UserError
 
@@ -50,7 +51,15 @@ def compare(
     from functools import partial
 
     from mri_ambient.console import stderr, stdout
-    from mri_ambient.priors.find import place
+    from mri_ambient.priors.runs import passed_over, place, prior_folder
+
+    check_choice("--mask", mask, MASK_KINDS)
+    accels = parse_accels(accel)
+    parse_methods(methods)
+    folders = [Path(part.strip()) for part in prior.split(",") if part.strip()]
+    for folder in folders:
+        prior_folder(folder)
+
     from mri_ambient.processes import Spread
     from mri_ambient.training.run_data import training_scans
     from recon.compare import compare as compare_all
@@ -59,21 +68,20 @@ def compare(
     from recon.compare_rows import Plan
     from recon.tuning import find_tuned
 
-    check_choice("--mask", mask, MASK_KINDS)
     named = named_methods(methods)
     paths = raw_scans(path)
     opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
-    priors = priors_for(named, [Path(part.strip()) for part in prior.split(",") if part.strip()])
+    priors = priors_for(named, folders)
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
     studies = find_tuned(tuned, used)
-    runs = planned_runs(priors, parse_accels(accel), studies.values())
+    runs = planned_runs(priors, accels, studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
     learned = tuple(training_scans(*used))
     plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen, training_scans=learned)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]
     notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
-    notes += untuned(runs) + misfits(runs, used)
+    notes += untuned(runs) + misfits(runs, used) + (passed_over() if used and not folders else [])
     for note in notes:
         stderr.print(note)
     claim(out, plan, force)
@@ -109,24 +117,31 @@ def tune(
     """
     from functools import partial
 
-    from mri_ambient.console import stdout
+    from mri_ambient.console import stderr, stdout
     from mri_ambient.files import refuse_existing
-    from mri_ambient.priors.find import RUNS, newest_run
+    from mri_ambient.priors.runs import BUNDLED, TUNED, passed_over, prior_folder
+
+    check_choice("--mask", mask, MASK_KINDS)
+    wanted = parse_accels(accel)
+    parse_methods(methods)
+    folder = prior_folder(prior)
+    target = out or (Path() if folder == BUNDLED else folder) / TUNED
+    refuse_existing(target, force)
+
     from mri_ambient.processes import Spread
     from recon.compare_plan import named_methods, priors_for
     from recon.compare_rows import Plan
-    from recon.tuning import NAME, tuning_table, write_tuned
     from recon.tuning import tune as tune_all
+    from recon.tuning import tuning_table, write_tuned
 
-    check_choice("--mask", mask, MASK_KINDS)
     named = named_methods(methods)
-    target = out or (prior or newest_run(RUNS) or Path()) / NAME
-    refuse_existing(target, force)
     paths = raw_scans(path)
     opened = partial(open_source, mask=mask, slices=slices, lesions=False, seed=seed)
     truth = any(fully_sampled(p) for p in paths)
-    accels = parse_accels(accel) if truth else (round(opened(paths[0]).own().accel, 1),)
+    accels = wanted if truth else (round(opened(paths[0]).own().accel, 1),)
     priors = priors_for(named, [prior] if prior else [])
+    for note in passed_over() if prior is None and any(prior for _, prior in priors) else []:
+        stderr.print(note)
     plan = Plan((), samples, seed, mask, slices, False)
     rows = target.with_name(f"{target.stem}_rows")
     tuned, failed = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))

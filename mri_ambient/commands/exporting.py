@@ -33,19 +33,23 @@ def export(
     force: Force = False,
 ) -> None:
     """A reconstruction as NIfTI, DICOM, fastMRI's HDF5 or PNG, which say what is not known of its geometry; or as a figure."""
+    from recon.outputs import check_figure_path
+
+    check_choice("--to", to, EXPORT_FORMATS)
+    target = out or file.with_name(f"{file.stem.removesuffix('_recon')}_figure.pdf")
+    if to == "figure":
+        check_figure_path("--out", target, force)
+
     from mri_ambient.console import stdout
     from recon.export.patient import Patient
     from recon.export.write import export as write
-    from recon.figure import check_figure_path, draw_study
+    from recon.figure import draw_study
     from recon.recon_file import read_reconstruction
     from recon.series import chosen_series
 
-    check_choice("--to", to, EXPORT_FORMATS)
     patient = Patient.of(patient_name, patient_id, patient_birth_date, patient_sex)
     study = read_reconstruction(file)
     if to == "figure":
-        target = out or file.with_name(f"{file.stem.removesuffix('_recon')}_figure.pdf")
-        check_figure_path("--out", target, force)
         draw_study(target, study, slice, chosen_series(study, series) if series else ())
         written = [target]
     else:

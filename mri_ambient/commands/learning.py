@@ -18,6 +18,7 @@ from mri_ambient.commands.options import (
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
+    from mri_ambient.priors.card import Prior
     from mri_ambient.training.laps import EStep
     from mri_ambient.training.run_config import RunConfig
 
@@ -45,15 +46,23 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder (default: runs/LOSS-DENOISER-rR).")] = None,
     init: Annotated[
         Path | None,
-        typer.Option("--init", help="Start the stages of its kinds from this prior's, or this run's, weights."),
+        typer.Option(
+            "--init", help="Start the stages of its kinds from the weights of this prior or run, or of `bundled`."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped, or give it more --laps.")
     ] = False,
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
+    from mri_ambient.priors.runs import prior_folder
+
     options = {"mask": mask, "loss": loss, "denoiser": denoiser, "laps": laps, "images": images, "seed": seed}
-    options |= {"data": data, "init": init, "accel": None if accel is None else parse_accels(accel)}
+    options |= {
+        "data": data,
+        "init": init and prior_folder(init),
+        "accel": None if accel is None else parse_accels(accel),
+    }
     given = {name: value for name, value in options.items() if value is not None}
     for name, choices in TRAIN_CHOICES.items():
         if name in given:
@@ -105,12 +114,13 @@ def train_images(
     """Learn a prior of images whose pixels are missing or noisy: the image domain's corruptions, no coils."""
     from mri_ambient.console import stderr
     from mri_ambient.priors.card import load_pixel_prior
+    from mri_ambient.priors.runs import prior_folder
     from mri_ambient.training.image_run import image_config, run_images
 
     chosen = rule or ("tweedie" if corruption == "noise" else "ambient")
     settings = {"corruption": corruption, "missing": missing, "further": further, "noise_std": noise}
     settings |= {"rule": chosen, "seed": seed, "images": images}
-    start = load_pixel_prior(init) if init else None
+    start = load_pixel_prior(prior_folder(init)) if init else None
     config = image_config(file, settings, parse_widths(widths), start)
     prior = run_images(config, out or Path("runs") / f"{file.stem}-{corruption}-{chosen}", resume, start)
     stderr.print(f"prior ({prior.card.kind}) and samples.png in {prior.path}")
@@ -131,24 +141,28 @@ def sample(
     force: Force = False,
 ) -> None:
     """Draw unconditional samples of a prior: what it takes for a typical image."""
-    from mri_ambient.console import stderr
     from mri_ambient.files import refuse_existing
-    from mri_ambient.priors.find import find_prior
-    from mri_ambient.priors.sample_file import draw_grid, write_samples
-    from mri_ambient.priors.sampling import sample_prior
 
     if out.suffix != ".h5":
         raise UserError(f"--out {out}: is an HDF5 file; let its name end in .h5")
     refuse_existing(out, force)
     refuse_existing(out.with_suffix(".png"), force)
-    chosen = find_prior(("image", "masked"), prior)
+    chosen = prior_to_draw_from(prior)
+
+    from mri_ambient.console import stderr
+    from mri_ambient.priors.runs import place
+    from mri_ambient.priors.sample_file import draw_grid, write_samples
+    from mri_ambient.priors.sampling import sample_prior
+
     images = sample_prior(chosen, number, steps, redraw, data, seed).numpy()
     settings = {"prior_sha256": chosen.card.weights_sha256, "kind": chosen.card.kind, "steps": steps, "seed": seed}
     write_samples(out, images, settings | {"masks_redrawn": redraw})
     draw_grid(
         out.with_suffix(".png"), images, f"{number} samples, {chosen.card.kind} prior, {steps} levels, seed {seed}"
     )
-    stderr.print(f"{number} samples of {chosen.path} ({chosen.card.kind}) in {out} and {out.with_suffix('.png')}")
+    stderr.print(
+        f"{number} samples of {place(chosen.path)} ({chosen.card.kind}) in {out} and {out.with_suffix('.png')}"
+    )
 
 
 def audit(
@@ -177,20 +191,25 @@ def audit(
     force: Force = False,
 ) -> None:
     """Does a prior copy its training images? How near its samples come to them, and how near other subjects do."""
-    check_choice("--feature", feature, ("bandpass", "pixel"))
-    from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing, writable_folder
-    from mri_ambient.priors.find import find_prior
+    from mri_ambient.priors.runs import BUNDLED, prior_folder
+
+    check_choice("--feature", feature, ("bandpass", "pixel"))
+    files = [out / name for name in ("audit.json", "neighbours.csv", "audit.png")]
+    for path in files:
+        refuse_existing(path, force)
+    for option, folder in (("--training", training), ("--held-out", held_out)):
+        if folder is None and prior_folder(prior).is_relative_to(BUNDLED):
+            raise UserError(f"bundled: comes without the scans of its training; pass {option} FOLDER of such scans")
+    chosen = prior_to_draw_from(prior)
+
+    from mri_ambient.console import stdout
     from mri_ambient.priors.sample_file import read_samples
     from mri_ambient.priors.sampling import sample_prior
     from mri_ambient.training import audit_report as report
     from mri_ambient.training import memorisation
     from mri_ambient.training.audit_images import held_out_images, training_images
 
-    files = [out / name for name in ("audit.json", "neighbours.csv", "audit.png")]
-    for path in files:
-        refuse_existing(path, force)
-    chosen = find_prior(("image", "masked"), prior)
     given = None if samples is None else read_samples(samples)
     matrix = chosen.card.matrix if given is None else (given.shape[-2], given.shape[-1])
     trained = training_images(chosen, matrix, training)
@@ -216,6 +235,20 @@ def audit(
     for note in report.notes(found, counts["held_out_subjects"]):
         stdout.print(note)
     stdout.print(f"wrote {files[0]}, {files[1].name} and {files[2].name}: look at the pairs")
+
+
+def prior_to_draw_from(path: Path | None) -> "Prior":
+    """Of either kind; says which newer runs are passed over."""
+    from mri_ambient.priors.runs import passed_over, prior_folder
+
+    prior_folder(path)  # a refusal waits for no import
+
+    from mri_ambient.console import stderr
+    from mri_ambient.priors.find import find_prior
+
+    for note in passed_over() if path is None else []:
+        stderr.print(note, markup=False)
+    return find_prior(("image", "masked"), path)
 
 
 def e_step_of(config: "RunConfig") -> "EStep":

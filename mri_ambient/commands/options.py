@@ -19,7 +19,7 @@ TRAIN_CHOICES = {
 WHITENING = ("auto", "noise-scan", "none")
 MAP_SETS = ("auto", "1", "2")
 EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
-BUNDLED_PRIOR = Path(__file__).parents[1] / "priors" / "bundled"
+MAPS = ("espirit", "sigpy", "bart", "file")
 
 Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
@@ -51,12 +51,16 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an existing output
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.")]
 PriorPath = Annotated[
     Path | None,
-    typer.Option("--prior", help="A prior's or a run's folder (default: newest run, else the bundled one)."),
+    typer.Option(
+        "--prior",
+        help="A prior's or a run's folder, or `bundled` (default: newest finished run, else the bundled one).",
+    ),
 ]
 Priors = Annotated[
     str,
     typer.Option(
-        "--prior", help="A prior's or a run's folder, or several (default: newest run, else the bundled one)."
+        "--prior",
+        help="A prior's or a run's folder, `bundled`, or several (default: newest finished run, else the bundled one).",
     ),
 ]
 Slices = Annotated[
@@ -67,6 +71,14 @@ TunedPath = Annotated[
 ]
 Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
+
+
+def parse_methods(text: str) -> list[str]:
+    """The methods of a list; none if it is empty. Raises UserError if one is unknown."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        check_choice("--methods", name, RECON_METHODS)
+    return names
 
 
 def parse_accels(text: str) -> tuple[float, ...]:
@@ -91,6 +103,13 @@ def check_mask(mask: str, accel: float | None, neither: str) -> None:
     check_choice("--mask", mask, MASK_KINDS)
     if accel is None and mask != "random":
         raise UserError(f"--mask {mask}: says how --accel undersamples; give both, or neither to {neither}")
+
+
+def check_preparing(maps: str | None, whiten: str, map_sets: str) -> None:
+    if maps is not None:
+        check_choice("--maps", maps, MAPS)
+    check_choice("--whiten", whiten, WHITENING)
+    check_choice("--map-sets", map_sets, MAP_SETS)
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

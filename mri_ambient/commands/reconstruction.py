@@ -1,4 +1,4 @@
-"""One scan, reconstructed."""
+"""Scans, reconstructed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,25 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mri_ambient.commands.options import (
-    BUNDLED_PRIOR,
     RECON_METHODS,
+    Acs,
+    Coils,
+    Dask,
     Force,
+    Maps,
+    MapSets,
     Mask,
     PriorPath,
     Samples,
     Seed,
     TunedPath,
+    Whiten,
+    Workers,
     check_choice,
     check_mask,
+    check_preparing,
 )
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
-    from mri_ambient.priors.card import Prior
-    from mri_ambient.store import PreparedVolume
-    from recon.tuning import Nearest
+    from data_prep.prepare import PrepareSettings
+    from mri_ambient.processes import Spread
+    from recon.choices import Choices
+    from recon.outputs import Outputs
 
 DEMO_SLICES = 3
+DEMO_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "mmps", "adps")
 
 
 def demo(
@@ -35,15 +44,21 @@ def demo(
     force: Force = False,
 ) -> None:
     """Simulate an unseen scan, undersample it at R=4, reconstruct, compare. Minutes, no network."""
+    from data_prep.prepare import PrepareSettings
     from data_prep.simulate import SimulateSettings, simulate_folder
+    from mri_ambient.priors.runs import BUNDLED
+    from recon.choices import Choices
+    from recon.outputs import Outputs
 
     (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
-    methods = ["zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "mmps", "adps"]
-    run_methods(scan, 4.0, "random", methods, "mmps", BUNDLED_PRIOR, 8, seed, scan.with_name("demo_recon.h5"), True)
+    choices = Choices(DEMO_METHODS, "mmps", BUNDLED, seed=seed)
+    reconstruct_one(scan, PrepareSettings(4.0), choices, Outputs(scan.with_name("demo_recon.h5")))
 
 
 def recon(
-    file: Annotated[Path, typer.Argument(help="A raw scan, of any format that prep takes.")],
+    file: Annotated[
+        Path, typer.Argument(help="A raw scan, of any format that prep takes, a prepared volume, or a folder of them.")
+    ],
     accel: Annotated[
         float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
     ] = None,
@@ -59,21 +74,68 @@ def recon(
     prior: PriorPath = None,
     samples: Samples = 8,
     tuned: TunedPath = None,
+    acs: Acs = None,
+    maps: Maps = None,
+    coils: Coils = None,
+    whiten: Whiten = "auto",
+    map_sets: MapSets = "auto",
     seed: Seed = 0,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Also a figure for print, .pdf, .svg or .png (300 dpi).")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write (default: SCAN_recon.h5 beside the scan).")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File to write (default: SCAN_recon.h5 in this folder, or a name that is free); of many scans the folder.",
+        ),
     ] = None,
+    workers: Workers = 1,
+    dask: Dask = None,
     force: Force = False,
 ) -> None:
-    """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html."""
+    """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html.
+
+    Of a folder every scan, and a table of all; a rerun skips what is finished.
+    """
+    from mri_ambient.bart import require
+    from mri_ambient.console import stderr
+    from mri_ambient.priors.runs import passed_over, prior_folder
+    from recon.choices import Choices, beside_others
+    from recon.outputs import Outputs, check_outputs, free, names
+
     check_mask(mask, accel, "use the scan's own sampling")
     check_choice("--method", method, RECON_METHODS)
-    target = out or file.parent / f"{file.stem}_recon.h5"
-    methods = list(dict.fromkeys(["zero-filled", "l1-wavelet", method]))
-    run_methods(file, accel, mask, methods, method, prior, samples, seed, target, force, tuned, figure)
+    check_preparing(maps, whiten, map_sets)
+    if method.startswith("bart-"):
+        require()
+    if tuned is not None and not tuned.is_file():
+        raise UserError(f"{tuned}: can't be read (no such file); make it with `mri-ambient tune`")
+    if not file.exists() and not file.with_name(f"{file.name}.hdr").exists():  # BART's scans go by neither suffix
+        raise UserError(f"{file}: no such file; give a raw scan, a prepared volume, or a folder of them")
+    folder = prior_folder(prior)
+    many = file.is_dir()
+    if many and figure is not None:
+        raise UserError("--figure: is of one scan; make figures of many with `mri-ambient export --to figure`")
+    if many and out is not None and (out.suffix == ".h5" or out.is_file()):
+        raise UserError(f"--out {out}: is a file, and {file} holds many scans; give a folder")
+    candidates = names(Path(), file.stem, accel, method)
+    outputs = Outputs(out or (next(candidates) if force else free(candidates)).file, figure)
+    if not many:
+        check_outputs(outputs, file, force)
+    for note in passed_over() if prior is None else []:
+        stderr.print(note, markup=False)
+
+    from data_prep.prepare import PrepareSettings
+
+    settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
+    choices = Choices(beside_others(method), method, folder, samples, tuned, seed)
+    if many:
+        from mri_ambient.processes import Spread
+
+        reconstruct_many(file, out or Path(), settings, choices, Spread(workers, dask), force)
+    else:
+        reconstruct_one(file, settings, choices, outputs)
 
 
 def report(
@@ -84,9 +146,8 @@ def report(
     force: Force = False,
 ) -> None:
     """The page of a reconstruction: its images in linked panes, in one HTML file that needs no network."""
-    from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing
-    from recon.report import report_path, write_report
+    from recon.outputs import report_path
 
     if file.is_dir():
         raise UserError(f"{file}: is a folder; give one reconstruction of it, SCAN_recon.h5")
@@ -96,106 +157,52 @@ def report(
     if target.resolve() == file.resolve():
         raise UserError(f"--out {target}: is the reconstruction itself, which is never replaced; choose another name")
     refuse_existing(target, force)
+
+    from mri_ambient.console import stdout
+    from recon.report import write_report
+
     for text in write_report(target, file):
         stdout.print(f"{target} leaves out {text}", markup=False)
     stdout.print(f"wrote {target}", markup=False)
 
 
-def run_methods(
-    file: Path,
-    accel: float | None,
-    mask: str,
-    methods: list[str],
-    kept: str,
-    prior_path: Path | None,
-    samples: int,
-    seed: int,
-    target: Path,
-    force: bool,
-    tuned: Path | None = None,
-    figure: Path | None = None,
-) -> None:
-    """Reconstruct ``file`` by every method, write that of ``kept``, the panel, the report and the figure, print the table."""
-    from data_prep.prepare import PrepareSettings, complete, prepare
-    from data_prep.readers import read_scan
-    from mri_ambient.console import stdout
-    from mri_ambient.priors.find import find_prior
-    from recon.determined import determined_share
-    from recon.figure import draw_study
-    from recon.methods import METHODS
-    from recon.problem import problem_of
-    from recon.recon_file import read_reconstruction, write_reconstruction
-    from recon.reconstruct import reconstruct, reference_image
-    from recon.report import write_report
-    from recon.summary import draw, notes, table
-    from recon.tuning import doubts
+def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices", outputs: "Outputs") -> None:
+    """Reconstruct, write, and print the table and the notes."""
+    from mri_ambient.commands.opening import made_ready, read, remarks
+    from mri_ambient.console import stderr, stdout
 
-    panel, page = check_outputs(file, target, figure, force)
-    scan = read_scan(file)
-    priors = {name: find_prior(METHODS[name].kinds, prior_path) for name in methods if METHODS[name].kinds}
-    volume = prepare(scan, PrepareSettings(accel, mask))
-    reference = reference_image(complete(scan, volume)) if accel is not None else None
-    chosen, origins = tuned_settings(tuned, volume, methods, priors, kept)
-    results = {}
-    for name in methods:
-        settings = chosen[name].settings if name in chosen else None
-        drawn = 1 if name == "adps" and name != kept else samples  # minutes each; beside others one is enough
-        results[name] = reconstruct(volume, name, priors.get(name), drawn, seed, settings)
-    share = determined_share(problem_of(volume), volume.name, seed)
-    said = list(notes(volume, results, priors))
-    if accel is None and volume.fully_sampled:
-        said.append("the scan is complete, and nothing was left out; --accel R undersamples it and shows the errors")
-    said += origins
-    if kept in chosen:
-        said += doubts(volume, results[kept], priors.get(kept), chosen[kept], seed)
-    warmth = chosen[kept].temperature if kept in chosen else None
-    write_reconstruction(target, volume, results, kept, share, reference, warmth, tuple(said))
-    draw(panel, volume, results, kept, share, reference)
-    left_out = write_report(page, target)
-    stdout.print(table(volume, results, reference))
-    for note in [*said, *(f"{page} leaves out {text}" for text in left_out)]:
+    found = read(file, settings)  # what is no scan is refused before the rest is imported
+    for remark in remarks(found, settings):
+        stderr.print(f"{file}: {remark}", markup=False, highlight=False)
+
+    from recon.run_methods import run_methods, tools_for, write_all
+    from recon.summary import table
+
+    tools = tools_for(choices)
+    outcome = run_methods(*made_ready(found, settings), choices, tools)
+    left_out = write_all(outcome, outputs)
+    stdout.print(table(outcome.volume, outcome.results, outcome.reference, outcome.held_out))
+    for note in [*outcome.notes, *left_out]:
         stdout.print(note, markup=False)
-    stdout.print(f"wrote {target}, {panel} and {page}", markup=False)
-    if figure is not None:
-        draw_study(figure, read_reconstruction(target))
-        stdout.print(f"wrote {figure}", markup=False)
+    stdout.print(f"wrote {outputs.file}, {outputs.panel} and {outputs.page}", markup=False)
+    if outputs.figure is not None:
+        stdout.print(f"wrote {outputs.figure}", markup=False)
 
 
-def check_outputs(scan: Path, target: Path, figure: Path | None, force: bool) -> tuple[Path, Path]:
-    """The panel's and the page's name. Raises UserError if something can't be written or, unless ``force``, exists."""
-    from mri_ambient.files import refuse_existing, writable_folder
-    from recon.figure import check_figure_path
-    from recon.report import report_path
+def reconstruct_many(
+    folder: Path, out: Path, settings: "PrepareSettings", choices: "Choices", spread: "Spread", force: bool
+) -> None:
+    """The same of a folder, and a table of all; exit code 2 if a scan failed."""
+    from mri_ambient.commands.many_scans import CSV, reconstruct_folder
+    from mri_ambient.console import stdout
+    from recon.folder_summary import scans_table
 
-    if target.suffix != ".h5":
-        raise UserError(f"--out {target}: is an HDF5 file; let its name end in .h5")
-    if target.resolve() == scan.resolve():
-        raise UserError(f"--out {target}: is the scan itself, which is never replaced; choose another name")
-    panel, page = target.with_suffix(".png"), report_path(target)
-    for path in (target, panel, page):
-        refuse_existing(path, force)
-    writable_folder(target.parent)
-    if figure is not None:
-        check_figure_path("--figure", figure, force)
-        if figure.resolve() == panel.resolve():
-            raise UserError(f"--figure {figure}: is the panel's name; choose another")
-    return panel, page
-
-
-def tuned_settings(
-    tuned: Path | None, volume: "PreparedVolume", methods: list[str], priors: "dict[str, Prior]", kept: str
-) -> "tuple[dict[str, Nearest], list[str]]":
-    """What validation chose for each method at the nearest R, and sentences that say where it is from."""
-    from mri_ambient.priors.find import place
-    from recon.tuning import find_tuned, nearest
-
-    found = find_tuned(tuned, [priors[kept]] if kept in priors else [])
-    if not found:
-        return {}, []
-    ((path, study),) = found.items()
-    hashes = {name: prior.card.weights_sha256 for name, prior in priors.items()}
-    nearby = {name: nearest(study, name, volume.accel, hashes.get(name, "")) for name in methods}
-    chosen = {name: choice for name, choice in nearby.items() if choice}
-    kinds = " and ".join(sorted({scan.kind for scan in study.scans}))
-    origin = f"on {kinds} scans ({place(path)})"
-    return chosen, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
+    batch = reconstruct_folder(folder, out, settings, choices, spread, force)
+    if batch.rows:
+        stdout.print(scans_table(batch.rows))
+        stdout.print(f"wrote {out / CSV}, and of each scan its file, panel and page beside it", markup=False)
+    done = len({row["file"] for row in batch.rows})
+    counts = f"{done - batch.skipped} reconstructed, {batch.skipped} finished before, {len(batch.failed)} failed"
+    stdout.print(f"{folder}: {counts}", markup=False)
+    if batch.failed:
+        raise typer.Exit(2)

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from mri_ambient.commands.options import (
-    MAP_SETS,
-    WHITENING,
     Accel,
     Acs,
     Coils,
@@ -19,8 +17,8 @@ from mri_ambient.commands.options import (
     Seed,
     Whiten,
     Workers,
-    check_choice,
     check_mask,
+    check_preparing,
 )
 
 
@@ -75,16 +73,14 @@ def prep(
 
     With --accel only the measured samples are kept. A rerun skips what is finished.
     """
+    check_mask(mask, accel, "keep all that was measured")
+    check_preparing(maps, whiten, map_sets)
+
     from data_prep.folder import prepare_folder, summary_tables
     from data_prep.prepare import PrepareSettings
     from mri_ambient.console import stdout
     from mri_ambient.processes import Spread
 
-    check_mask(mask, accel, "keep all that was measured")
-    if maps is not None:
-        check_choice("--maps", maps, ("espirit", "sigpy", "bart", "file"))
-    check_choice("--whiten", whiten, WHITENING)
-    check_choice("--map-sets", map_sets, MAP_SETS)
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
     summary = prepare_folder(folder, out, settings, Spread(workers, dask), force)
     for table in summary_tables(summary):

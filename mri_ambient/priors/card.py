@@ -15,8 +15,9 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser
 from mri_ambient.priors.pixel_denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
+from mri_ambient.priors.runs import CARD
 
-WEIGHTS, CARD = "prior.safetensors", "prior.json"
+WEIGHTS = "prior.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
 
 

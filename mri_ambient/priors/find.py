@@ -1,20 +1,12 @@
-"""Which prior to use: the one asked for, else the newest run's, else the bundled one."""
+"""Which prior to use: the one asked for, else the newest finished run's, else the bundled one."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from mri_ambient.errors import UserError
-from mri_ambient.priors.card import CARD, Prior, load_prior, read_card
-
-BUNDLED = Path(__file__).parent / "bundled"
-RUNS = Path("runs")
-BEST = "best.json"  # of a run's folder: {"prior": the folder below it whose prior was best on held-out subjects, ...}
-
-
-def place(path: Path) -> str:
-    """How a file or folder is told to readers: what is bundled without where the package lies, for pages are passed on."""
-    return f"bundled/{path.relative_to(BUNDLED)}".removesuffix("/.") if path.is_relative_to(BUNDLED) else str(path)
+from mri_ambient.priors.card import Prior, load_prior, read_card
+from mri_ambient.priors.runs import BEST, CARD, RUNS, prior_folder
 
 
 def beside(prior: Prior, name: str) -> Path | None:
@@ -25,12 +17,10 @@ def beside(prior: Prior, name: str) -> Path | None:
 def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS) -> Prior:
     """A prior of one of ``kinds``, the first kind by preference; of a run's laps the best, else the last.
 
-    path: a prior's folder, or a run's folder with priors below it. Raises UserError if none there fits.
+    path: a prior's folder, or a run's folder with priors below it, or the word `bundled`. Raises UserError if none there fits.
     """
-    folder = path or newest_run(runs) or BUNDLED
+    folder = prior_folder(path, runs)
     cards = sorted((card.parent for card in folder.rglob(CARD)), key=last_lap_first)
-    if not cards:
-        raise UserError(f"{folder}: holds no {CARD}; give a prior's folder, made with `mri-ambient train`")
     for kind in kinds:
         for candidate in best_of(folder) + cards:
             if read_card(candidate).kind == kind:
@@ -54,10 +44,3 @@ def last_lap_first(folder: Path) -> tuple[int, str]:
     """Sorts lap10 before lap9, and those that are no laps last."""
     number = folder.name.removeprefix("lap")
     return -int(number) if number.isdecimal() else 0, str(folder)
-
-
-def newest_run(runs: Path) -> Path | None:
-    """The run folder in which a prior that reconstructs was written last, None if there is none."""
-    found = [card for card in runs.glob(f"*/**/{CARD}") if read_card(card.parent).kind != "pixel"]
-    cards = sorted(found, key=lambda card: card.stat().st_mtime)
-    return runs / cards[-1].relative_to(runs).parts[0] if cards else None

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mri_ambient.console import track
 from mri_ambient.errors import UserError
-from mri_ambient.priors.card import CARD, Prior, load_prior
+from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.priors.find import beside
+from mri_ambient.priors.runs import CARD
 from mri_ambient.store import dataset, is_prepared, read_sampling, read_subject, read_volume
 from mri_ambient.training.data import split, volumes_in
 from mri_ambient.training.run import RUN

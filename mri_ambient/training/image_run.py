@@ -17,10 +17,11 @@ from mri_ambient.physics.corruptions import everything
 from mri_ambient.priors.card import Card, PixelPrior, first_problem, load_pixel_prior, save_prior
 from mri_ambient.priors.pixel_denoiser import PixelArchitecture, PixelDenoiser
 from mri_ambient.priors.pixel_sampling import draw_pixels, sample_pixels
+from mri_ambient.priors.runs import steps_done
 from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.image_task import ImageTask, draw_batch
 from mri_ambient.training.images import Images, read_images
-from mri_ambient.training.loop import steps_done, train
+from mri_ambient.training.loop import train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.run import claim
 

@@ -15,7 +15,6 @@ from typing import Protocol, TypeVar, runtime_checkable
 import torch
 from jaxtyping import Float
 from rich.progress import TextColumn
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -25,10 +24,10 @@ from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.memory import keep_freed_memory
+from mri_ambient.priors.runs import CHECKPOINT
 from mri_ambient.training.config import LoopConfig
 from mri_ambient.training.ranks import Ranks, current_ranks
 
-CHECKPOINT = "checkpoint.safetensors"
 WARM_UP = 100  # steps
 Batch = TypeVar("Batch", bound="Drawn")
 Network = TypeVar("Network", bound=nn.Module)
@@ -228,12 +227,3 @@ def load_checkpoint(path: Path, denoiser: nn.Module, mean: nn.Module, optimiser:
             state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     return int(state[0]["step"].item()), float(tensors["best"])
-
-
-def steps_done(folder: Path) -> int:
-    """How many steps of a training are behind its checkpoint."""
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as file:
-        return int(file.get_tensor("adam/0/step").item())

@@ -21,14 +21,14 @@ from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
-from mri_ambient.priors.find import BEST
+from mri_ambient.priors.runs import BEST, RUN, steps_done
 from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, volumes_in
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.laps import EStep, best_lap, improved, in_parts, iterate, reconstruct_training_scans
-from mri_ambient.training.loop import steps_done, train
+from mri_ambient.training.loop import train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
@@ -36,7 +36,7 @@ from mri_ambient.training.run_data import claim_data
 from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
 
-RUN, AMBIENT = "run.json", "ambient"
+AMBIENT = "ambient"
 Judge = Callable[[Prior, str], Row]
 M = TypeVar("M", bound=BaseModel)
 

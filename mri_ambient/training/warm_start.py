@@ -5,8 +5,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mri_ambient.errors import UserError
-from mri_ambient.priors.card import CARD, Prior, read_card
+from mri_ambient.priors.card import Prior, read_card
 from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import CARD, prior_folder
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.run_config import RunConfig
 
@@ -23,14 +24,15 @@ def warm_starts(config: RunConfig) -> tuple[Prior | None, Prior | None]:
         return None, None
     first = {"masked": config.ambient, "image": config.laps[0] if config.laps else None}
     stages = {kind: stage for kind, stage in first.items() if stage}
-    held = {read_card(card.parent).kind for card in config.init.rglob(CARD)}
+    init = prior_folder(config.init)
+    held = {read_card(card.parent).kind for card in init.rglob(CARD)}
     if not held.intersection(stages):
-        prior, only = find_prior(tuple(STAGES), config.init), " and ".join(f"`{kind}`" for kind in stages)
+        prior, only = find_prior(tuple(STAGES), init), " and ".join(f"`{kind}`" for kind in stages)
         raise UserError(
             f"--init {prior.path}: is a prior of kind `{prior.card.kind}`, and the run trains only {only} ones; give one of "
             "those"
         )
-    starts = {kind: start_of(config.init, kind, stage) for kind, stage in stages.items() if kind in held}
+    starts = {kind: start_of(init, kind, stage) for kind, stage in stages.items() if kind in held}
     return starts.get("masked"), starts.get("image")
 
 

@@ -11,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from mri_ambient import __version__
 from mri_ambient.console import track
 from recon.export.patient import Patient
+from recon.export.slices import heights_mm, spacing_mm
 from recon.panel import NOTICE
 from recon.recon_file import Study
 from recon.series import Series
@@ -81,9 +82,14 @@ def study_level(study: Study, patient: Patient) -> Dataset:
     shared.SeriesDate, shared.SeriesTime = shared.InstanceCreationDate, shared.InstanceCreationTime
     shared.BurnedInAnnotation, shared.LossyImageCompression = "NO", "00"
     known = "" if study.pixel_mm else "Pixel size unknown: PixelSpacing is a placeholder. "
+    between = f"Slice spacing unknown: slices are placed {PLACEHOLDER_MM:g} mm apart."
+    if heights_mm(study) is not None:
+        between = "Slices are placed along their normal as the scan's file has them, which is called z here."
+    if (spacing := spacing_mm(study)) is not None:
+        shared.SpacingBetweenSlices = f"{spacing:.6g}"
     shared.ImageComments = (
         f"{NOTICE}. Orientation unknown: ImageOrientationPatient is a placeholder, left and right can't be told. "
-        f"{known}Slice spacing unknown: slices are placed {PLACEHOLDER_MM:g} mm apart."
+        f"{known}{between}"
     )
     return shared
 
@@ -102,11 +108,12 @@ def describe_series(image: Dataset, study: Study, series: Series, number: int) -
 
 
 def place(image: Dataset, study: Study, index: int) -> None:
-    """Columns along x, rows along y, slices along z: a stated placeholder but for the pixel."""
+    """Columns along x, rows along y, slices along z: stated placeholders but for pixel and slice, if they are known."""
+    heights = heights_mm(study)
     image.SOPInstanceUID = generate_uid()
     image.InstanceNumber = index + 1
     image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    image.ImagePositionPatient = [0, 0, index * PLACEHOLDER_MM]
+    image.ImagePositionPatient = [0, 0, f"{heights[index]:.6g}" if heights else index * PLACEHOLDER_MM]
     image.PixelSpacing = [f"{spacing:.6g}" for spacing in study.pixel_mm or (PLACEHOLDER_MM, PLACEHOLDER_MM)]
 
 

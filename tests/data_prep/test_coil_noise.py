@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from data_prep.coil_noise import covariance, noise_samples, whitener
-from data_prep.compression import compression_matrix, kept_energy
+from data_prep.coil_noise import coil_weights, covariance, noise_samples, whitener
+from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from mri_ambient.physics.fourier import fft2c
 from tests.operators import random_complex
 
@@ -70,3 +70,29 @@ def test_compression_keeps_what_a_few_coils_hold_and_white_noise_white():
 
 def test_few_coils_are_left_as_they_are():
     assert torch.equal(compression_matrix(random_complex((3, 4, 4), 0, torch.complex64), 8), torch.eye(3) + 0j)
+
+
+def test_as_many_virtual_coils_as_keep_the_energy():
+    def of_rank(rank: int, coils: int) -> torch.Tensor:
+        sources = random_complex((rank, 12, 12), 3, torch.complex64)
+        return torch.einsum("vc,cyx->vyx", random_complex((coils, rank), 4, torch.complex64), sources)
+
+    assert virtual_coils([of_rank(3, 32)]) == 8
+    assert virtual_coils([of_rank(3, 32), of_rank(11, 32)]) == 11  # every slice keeps 99.9 %
+    assert virtual_coils([of_rank(30, 32)]) == 16
+    assert virtual_coils([of_rank(5, 6)]) == 6
+
+
+def test_without_a_noise_scan_coils_are_scaled_and_never_mixed():
+    levels = torch.tensor([1.0, 3, 0.5, 2])
+    common = random_complex((1, 8000), 6, torch.complex64)  # what correlates may be signal
+    samples = levels[:, None] * (random_complex((4, 8000), 5, torch.complex64) + 0.5 * common)
+    weights, std, done = coil_weights(samples, noise_scan=False)
+    assert done == "each coil scaled"
+    assert torch.equal(weights, torch.diag(weights.diagonal()))
+    noise = weights @ samples
+    torch.testing.assert_close(noise.abs().square().mean(1).sqrt(), 2**0.5 * std.expand(4), rtol=0.05, atol=0)
+    assert coil_weights(samples, noise_scan=False, whiten="none")[2] == "none"
+    with_scan, _, done = coil_weights(samples, noise_scan=True)
+    assert done == "noise scan"
+    assert with_scan[1:, 0].abs().max() > 0.1

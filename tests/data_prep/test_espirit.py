@@ -4,7 +4,7 @@ import torch
 
 from data_prep.anatomy import draw_subject
 from data_prep.coils import draw_coils
-from data_prep.espirit import espirit, gram_at, kernel_correlation
+from data_prep.espirit import calibration_matrix, espirit, gram_at, kernel_correlation, kernel_of, signal_threshold
 from mri_ambient.physics.fourier import fft2c, ifft2c
 
 NOISE = 0.02  # an SNR of about 30
@@ -162,3 +162,39 @@ def test_on_the_gpu_as_on_the_cpu(phantom):
     here = espirit(kspace, (96, 20))
     agreeing = (found.conj() * here).sum(1).real > 0.999
     assert agreeing[here.norm(dim=1) > 0].float().mean() > 0.99
+
+
+@pytest.mark.parametrize("noise_std", [None, "true", "twice"])
+@pytest.mark.parametrize("snr", [10, 30])
+@pytest.mark.parametrize("coils", [4, 8, 16])
+def test_a_wide_acs_of_a_noisy_scan_gives_the_true_maps(coils, snr, noise_std):
+    """A fixed threshold keeps all kernels here, and the maps are arbitrary: 75 degrees off."""
+    rng = np.random.default_rng(7)
+    image = draw_subject(96, 1, rng).image[0]
+    sensitivities = draw_coils(coils, 96, np.array([0.0]), 230.0, rng)[0]
+    std = float(np.linalg.norm(sensitivities * image, axis=0)[image > 0.1].mean()) / snr
+    noise = torch.randn(coils, 96, 96, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    kspace = fft2c(torch.from_numpy(sensitivities * image).to(torch.complex64)) + 2**0.5 * std * noise
+    truth, inside = (
+        torch.from_numpy(sensitivities / np.linalg.norm(sensitivities, axis=0)),
+        torch.from_numpy(image > 0.1),
+    )
+    known = {None: None, "true": std, "twice": 2 * std}[noise_std]
+    (maps,) = espirit(kspace, (96, 96), known)
+    support = maps.norm(dim=0) > 0
+    assert support[inside].float().mean() > 0.995
+    assert support[~inside].float().mean() < 0.85  # air is air again
+    cosine = (truth.conj() * maps).sum(0).abs()[inside & support].clamp_max(1)
+    assert torch.rad2deg(cosine.arccos()).quantile(0.95) < 60 / snr + coils / 8
+
+
+def test_without_noise_the_threshold_is_sigpys():
+    energy = torch.linspace(0, 1, 50) ** 8
+    assert signal_threshold(energy, (1, 10, 10), 0.02, 0.0) == pytest.approx(0.02)
+
+
+def test_the_edge_is_the_largest_singular_value_of_other_noise():
+    for box in ((8, 48, 10), (4, 20, 20), (16, 30, 12)):
+        noise = torch.randn(*box, dtype=torch.complex64, generator=torch.Generator().manual_seed(5))
+        values = torch.linalg.svdvals(calibration_matrix(noise, kernel_of(box[1:])))
+        assert values[0] < signal_threshold(values.square().flip(0), box, 0.0, None) < 1.25 * values[0]

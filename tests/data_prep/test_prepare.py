@@ -137,6 +137,7 @@ def test_many_coils_become_a_fixed_number_and_the_complete_scan_follows(tmp_path
     whole = complete(scan, volume)
     assert volume.kspace.shape == volume.sens_maps.shape == (1, 8, 40, 40)
     assert volume.provenance["coils"] == [64, 8]
+    assert volume.provenance["coil_energy_kept"] > 0.999
     assert torch.equal(torch.where(volume.mask.unsqueeze(1), whole.kspace, 0), volume.kspace)
     everything = (whitener(covariance(noise)) @ kspace[0].flatten(1)).norm() * covariance(
         noise
@@ -188,3 +189,36 @@ def test_fewer_lines_than_a_kernel_still_calibrate_and_fewer_than_four_are_refus
     assert prepare(scan, PrepareSettings(acs=4)).acs == (48, 4)
     with pytest.raises(UserError, match="ask for 4 to 48 --acs lines"):
         prepare(scan, PrepareSettings(acs=3))
+
+
+def test_a_reference_scan_calibrates_and_is_nothing_else(scans):
+    """Lines of another contrast and gain: the maps come from them, k-space and its scale from the image's own lines."""
+    scan = read_scan(scans / "subject_0.h5")
+    mask = (torch.arange(48) % 2 == 0)[None]
+    undersampled = replace(scan, kspace=torch.where(mask, scan.kspace, 0), mask=mask)
+    turned = 7 * ifft2c(scan.kspace) * torch.exp(2j * ifft2c(scan.kspace).abs() / ifft2c(scan.kspace).abs().max())
+    centre = (torch.arange(48) - 24).abs() < 8
+    reference = torch.where(centre, fft2c(turned), 0)
+    volume = prepare(replace(undersampled, reference=reference), PrepareSettings())
+    own = prepare(scan, PrepareSettings(acs=15))
+    assert volume.accel == pytest.approx(2)
+    assert volume.provenance["calibrated_on"].startswith("48x15 reference lines")
+    torch.testing.assert_close(volume.scale, own.scale, rtol=0.2, atol=0)
+    torch.testing.assert_close(
+        volume.kspace * volume.scale[:, None, None, None],
+        torch.where(mask, own.kspace * own.scale[:, None, None, None], 0),
+        rtol=0.05,  # the level of each coil's noise is found in other lines
+        atol=1e-4,
+    )
+    bright = ifft2c(scan.kspace).norm(dim=1) > 0.2 * ifft2c(scan.kspace).norm(dim=1).max()
+    both = bright & (volume.sens_maps.norm(dim=1) > 0) & (own.sens_maps.norm(dim=1) > 0)
+    cosine = (volume.sens_maps.conj() * own.sens_maps).sum(1).abs()[both]
+    assert cosine.quantile(0.05) > 0.97
+    apart = replace(undersampled, reference=torch.where(mask, 0, reference))
+    with pytest.raises(UserError, match="reference scan has"):
+        prepare(apart, PrepareSettings())
+
+
+def test_a_noise_scan_that_is_asked_for_has_to_be_there(scans):
+    with pytest.raises(UserError, match="holds no noise scan"):
+        prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(whiten="noise-scan"))

@@ -94,7 +94,12 @@ def test_zero_padding_is_not_acquired(tmp_path):
 def test_readout_oversampling_is_removed_at_unit_noise_gain(tmp_path):
     image = torch.zeros(1, 2, 64, 24, dtype=torch.complex64)
     image[..., 16:48, :] = random_complex((1, 2, 32, 24), 1, torch.complex64)
-    header = _header(24).replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>32</x>")
+    header = (
+        _header(24)
+        .replace("<encodedSpace><matrixSize><x>24</x>", "<encodedSpace><matrixSize><x>64</x>")
+        .replace("<fieldOfView_mm><x>230.0</x>", "<fieldOfView_mm><x>460.0</x>", 1)
+        .replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>32</x>")
+    )
     scan = read_scan(write(tmp_path / "a.h5", kspace=fft2c(image).numpy(), ismrmrd_header=header))
     assert scan.recon_rows == 32
     torch.testing.assert_close(crop_readout(scan.kspace, scan), fft2c(image[..., 16:48, :]), rtol=1e-5, atol=1e-5)

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
-from mri_ambient.priors.card import CARD, WEIGHTS, Card, load_prior, save_prior
+from mri_ambient.priors.card import WEIGHTS, Card, load_prior, save_prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
-from mri_ambient.priors.find import BEST, BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BEST, BUNDLED, CARD
 
 ARCHITECTURE = Architecture(denoiser="unet", widths=(8, 8))
 

@@ -10,7 +10,8 @@ import torch
 from torch import Generator
 
 from mri_ambient.store import PreparedVolume
-from recon.recon_file import Study, read_reconstruction, write_reconstruction
+from recon.held_out import HeldOut
+from recon.recon_file import Outcome, Study, read_reconstruction, write_reconstruction
 from recon.reconstruct import Reconstruction
 from recon.samplers.dds import DdsSettings
 from tests.recon.test_reconstruct import untrained
@@ -33,6 +34,7 @@ def write_study(
     data: str = "12 scans",
     rows: int = ROWS,
     columns: int = COLUMNS,
+    held: HeldOut | None = None,
 ) -> Path:
     """The reference is 1 in the left half, 0.5 in the right, times (slice + 1) / slices, 0 in the uppermost quarter; sample k
     is k / 100 more; other methods are 0.8, 0.6, ... of it. The data determine 0.2 of the lower quarter, 0.9 of the rest, and no
@@ -53,7 +55,8 @@ def write_study(
         results[method] = made(method, (0.8 - 0.2 * index) * truth[:, None], residual + 1 + index, None, None)
     provenance = {"simulated": True, "field_of_view_mm": (rows * 2.0, columns * 1.5), "source": f"{name}.h5"}
     volume = replace(volume, name=name, provenance=provenance)
-    write_reconstruction(path, volume, results, "dds", share, truth if reference else None, 1.5, notes)
+    known = truth if reference else None
+    write_reconstruction(path, Outcome(volume, results, "dds", share, known, held, 1.5, notes))
     return path
 
 
@@ -89,7 +92,7 @@ def write_smooth_study(path: Path, volume: PreparedVolume, samples: int = 3, ref
         "dds": drawn("dds", samples, 0.05),
     }
     share = torch.rand(slices, rows, columns, generator=generator)
-    write_reconstruction(path, volume, results, "dds", share, truth if reference else None)
+    write_reconstruction(path, Outcome(volume, results, "dds", share, truth if reference else None))
     return path
 
 

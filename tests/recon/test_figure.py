@@ -7,7 +7,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mri_ambient.errors import UserError
-from recon.figure import Block, Box, check_figure_path, draw_study, interesting_box, print_figure, study_block
+from recon.figure import Block, Box, draw_study, interesting_box, print_figure, study_block
+from recon.outputs import check_figure_path
 from recon.panel import GAIN
 from recon.series import chosen_series
 from tests.recon.studies import oblong_study

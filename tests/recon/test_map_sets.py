@@ -25,7 +25,7 @@ from recon.lesions import Lesion, lesion_kspace, place_lesions
 from recon.methods import METHODS
 from recon.metrics import nrmse
 from recon.problem import Problem, magnitude, problem_of, resized_images
-from recon.recon_file import read_reconstruction, write_reconstruction
+from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct, reference_image
 from recon.samplers.mmps import MmpsSettings
 from recon.series import every_series
@@ -242,7 +242,7 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
     reference = reference_image(complete(scan, folded))
     share = determined_share(problem_of(folded), "a", 0)
     path = tmp_path / "a_recon.h5"
-    write_reconstruction(path, folded, results, "mmps", share, reference, notes=said)
+    write_reconstruction(path, Outcome(folded, results, "mmps", share, reference, notes=said))
     study = read_reconstruction(path)
     torch.testing.assert_close(study.mean, found.samples.mean(1))
     torch.testing.assert_close(study.second_set, found.second.mean(1))
@@ -255,7 +255,7 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
 def test_one_set_leaves_no_trace_in_the_file(undersampled, tmp_path):
     results = {"cg-sense": reconstruct(undersampled, "cg-sense", None, 1, 0)}
     path, share = tmp_path / "a_recon.h5", torch.zeros(4, 48, 48)
-    write_reconstruction(path, undersampled, results, "cg-sense", share)
+    write_reconstruction(path, Outcome(undersampled, results, "cg-sense", share))
     with h5py.File(path) as file:
         assert "second_set" not in file
         assert np.array_equal(file["mean"][:], results["cg-sense"].mean.numpy())

@@ -8,7 +8,8 @@ import torch
 
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from recon.metrics import nrmse
 from recon.reconstruct import reconstruct, reference_image
 

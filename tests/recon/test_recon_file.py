@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
-from recon.recon_file import read_reconstruction, write_reconstruction
+from recon.held_out import judge
+from recon.recon_file import Outcome, read_made_from, read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct
 from recon.samplers.aald import AaldSettings
 from tests.recon.studies import made
@@ -21,7 +22,7 @@ def written(undersampled, tmp_path):
     }
     path = tmp_path / "a_recon.h5"
     share = torch.full((2, 48, 48), 0.5)
-    write_reconstruction(path, volume, results, "dds", share, results["dds"].mean, 1.5, ("a note",))
+    write_reconstruction(path, Outcome(volume, results, "dds", share, results["dds"].mean, None, 1.5, ("a note",)))
     return path, volume, results
 
 
@@ -42,6 +43,26 @@ def test_what_is_written_is_read(written):
     assert about.prior["weights_sha256"] == found.prior.weights_sha256
     height, width = volume.provenance["field_of_view_mm"]
     assert study.pixel_mm == (height / 48, width / 48)
+
+
+def test_hidden_lines_come_back_and_may_be_missing(undersampled, tmp_path):
+    results = {"zero-filled": reconstruct(undersampled, "zero-filled", None, 1, 0)}
+    held = judge(undersampled, results, {}, 0)
+    outcome = Outcome(undersampled, results, "zero-filled", torch.ones(4, 48, 48), held_out=held, made_from={"a": 1})
+    write_reconstruction(tmp_path / "a.h5", outcome)
+    found = read_reconstruction(tmp_path / "a.h5", slice(3, 4)).held_out
+    assert (found.slices, found.seconds, read_made_from(tmp_path / "a.h5")) == (held.slices, held.seconds, {"a": 1})
+    for kind in ("errors", "one", "squares"):
+        torch.testing.assert_close(getattr(found, kind), getattr(held, kind), rtol=0, atol=0)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["held_out/errors/zero-filled"]
+        file["held_out/errors/zero-filled"] = held.noise[:1].numpy()
+    with pytest.raises(UserError, match="its held-out errors are not those of its slices"):
+        read_reconstruction(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:  # as older versions wrote it
+        del file["held_out"], file.attrs["made_from"]
+    assert read_reconstruction(tmp_path / "a.h5").held_out is None
+    assert read_made_from(tmp_path / "a.h5") is None
 
 
 def test_some_slices(written):
@@ -66,7 +87,7 @@ def test_samples_may_be_missing(written):
 def test_an_infinite_setting_comes_back(undersampled, tmp_path):
     images = torch.ones(4, 2, 48, 48, dtype=torch.complex64)
     found = made("aald", images, torch.ones(4), None, AaldSettings())
-    write_reconstruction(tmp_path / "a.h5", undersampled, {"aald": found}, "aald", images[:, 0].abs())
+    write_reconstruction(tmp_path / "a.h5", Outcome(undersampled, {"aald": found}, "aald", images[:, 0].abs()))
     assert read_reconstruction(tmp_path / "a.h5").about.settings == asdict(AaldSettings())
 
 

@@ -18,8 +18,10 @@ import torch
 from mri_ambient.cli import main
 from mri_ambient.errors import UserError
 from recon import report
+from recon.held_out import HeldOut
+from recon.outputs import report_path
 from recon.recon_file import read_reconstruction
-from recon.report import niivue_script, report_path, write_report
+from recon.report import niivue_script, write_report
 from tests.recon.studies import COLUMNS, HOSTILE, ROWS, write_hostile, write_study
 
 
@@ -109,6 +111,22 @@ def test_it_says_what_a_reader_must_know(shown, tmp_path, undersampled):
     misfits = {pane["title"]: pane["misfits"] for pane in page.study["panes"]}
     assert misfits["dds, mean of 4"] == ["1.00", "1.10", "1.20"]
     assert misfits["l1-wavelet"] == ["3.00", "3.10", "3.20"]
+
+
+def test_errors_on_hidden_lines(shown, tmp_path):
+    """A row a slice that was looked at, and the mean; the reconstruction's own method first."""
+    errors = {"zero-filled": torch.tensor([0.9, 0.7]), "dds": torch.tensor([0.3, 0.5]), "gone": torch.ones(2)}
+    squares = {name: torch.ones(9) for name in errors}
+    held = HeldOut((0, 2), errors, errors, squares, torch.tensor([0.25, 0.15]), 1.5)
+    said = " ".join(shown(held=held).text.split())
+    html = (tmp_path / "a_report.html").read_text(encoding="utf-8")
+    head = '<th scope="col">dds</th><th scope="col">zero-filled</th><th scope="col">noise alone</th>'
+    row = '<tr><th scope="row">{}</th><td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td></tr>'
+    rows = row.format("mean", 0.4, 0.8, 0.2) + row.format(0, 0.3, 0.9, 0.25) + row.format(2, 0.5, 0.7, 0.15)
+    assert head in html
+    assert rows in html
+    assert "on 9 lines of 2 slices that were hidden from each method in a second pass (1.5 s)" in said
+    assert "hidden from each method" not in shown().text
 
 
 def test_the_images_are_those_of_the_file(shown, tmp_path):

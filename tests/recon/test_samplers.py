@@ -12,7 +12,8 @@ from torch import Generator
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from recon.denoising import denoiser_for
 from recon.problem import Problem
 from recon.samplers.aald import AaldSettings, aald

@@ -12,9 +12,10 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.physics.corruptions import Pixels
 from mri_ambient.priors.card import load_pixel_prior, load_prior, read_card
-from mri_ambient.priors.find import find_prior, newest_run
+from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.pixel_denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.priors.pixel_sampling import draw_pixels, sample_pixels
+from mri_ambient.priors.runs import newest_run
 from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.image_run import ImageRunConfig, image_config, run_images
 from mri_ambient.training.image_task import ImageTask, draw_batch, own_operator

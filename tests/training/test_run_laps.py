@@ -19,7 +19,8 @@ from mri_ambient.commands.learning import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior, read_card
 from mri_ambient.priors.denoisers import UnrolledDenoiser
-from mri_ambient.priors.find import BEST, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BEST
 from mri_ambient.training.data import MeasuredSlices, WholeImages, split
 from mri_ambient.training.report import read_rows
 from mri_ambient.training.run import RUN, run

@@ -161,3 +161,14 @@ def test_without_pydicom(study, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"needs pydicom, which is not installed; pip install 'mri-ambient\[dicom\]'"):
         export(study, "dicom", chosen_series(study, "mean"), None, False, Patient())
     assert [path.name for path in tmp_path.iterdir()] == ["scan_recon.h5"]
+
+
+def test_slices_lie_where_the_scan_places_them(study):
+    """Unevenly, and downwards; without such places they are a millimetre apart, which the comments say."""
+    for heights in ([9.0, 5.5, 2.0, -4.0], [6.0, 4.0, 2.0, 0.0], None):
+        study.about.provenance["geometry"] = {"heights_mm": heights}
+        (folder,) = export(study, "dicom", chosen_series(study, "mean"), None, True, Patient())
+        images = [pydicom.dcmread(path) for path in sorted((folder / "mean").iterdir())]
+        assert [image.ImagePositionPatient[2] for image in images] == (heights or [0, 1, 2, 3])
+        assert ("Slice spacing unknown" in images[0].ImageComments) == (heights is None)
+        assert images[0].get("SpacingBetweenSlices") == (2 if heights and heights[0] == 6 else None)

@@ -62,6 +62,17 @@ def test_nifti(study, tmp_path):
         assert b"R=3.00; orientation, slice spacing unknown; research" in said
 
 
+@pytest.mark.parametrize(
+    ("heights", "spacing"), [([9.0, 5.5, 2.0, -1.5], 3.5), ([0.0, 3.0, 6.0, 10.0], 1), ([0.0, 3.0], 1), (None, 1)]
+)
+def test_nifti_of_slices_that_the_scan_places(heights, spacing, study):
+    study.about.provenance["geometry"] = {"heights_mm": heights}
+    (path,) = exported(study, "nifti", "mean")
+    header = nibabel.load(path).header
+    assert header.get_zooms() == (120 / 48, 96 / 32, spacing)
+    assert (b"slice spacing unknown" in header["descrip"].item()) == (spacing == 1)
+
+
 def test_nifti_of_unknown_pixels(study, tmp_path):
     blind = study.about.model_copy(update={"field_of_view_mm": None})
     object.__setattr__(study, "about", blind)

@@ -1,0 +1,65 @@
+"""A file, a raw scan or a prepared volume, as methods take it; and what is said of it before any work."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from jaxtyping import Complex
+from torch import Tensor
+
+from data_prep.prepare import PrepareSettings, complete, prepare
+from data_prep.readers import read_scan, scan_files
+from data_prep.scan import Scan
+from data_prep.undersample import undersample
+from mri_ambient.errors import UserError
+from mri_ambient.store import PreparedVolume, is_prepared, read_volume
+
+Opened = Scan | PreparedVolume
+OF_MASKS = ("accel", "mask")  # the settings that a prepared volume can still be given
+
+
+def read(path: Path, settings: PrepareSettings) -> Opened:
+    """Raises UserError if the file is neither, or not one for which the settings make sense."""
+    if is_prepared(path):
+        given = [f for f in fields(settings) if f.name not in OF_MASKS and getattr(settings, f.name) != f.default]
+        if given:
+            option = f"--{given[0].name.replace('_', '-')}"
+            raise UserError(
+                f"{path}: is prepared already, and {option} is for raw scans; give it to `mri-ambient prep`"
+            )
+        found: Opened = read_volume(path)
+    else:
+        found = read_scan(path)
+    if settings.accel is not None and not found.fully_sampled:
+        raise UserError(f"{path}: is already undersampled; leave --accel out to use its own sampling")
+    return found
+
+
+def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
+    """What a user should know before waiting."""
+    if found.fully_sampled and settings.accel is None:
+        yield (
+            "the scan is complete and is reconstructed from all of its lines: nothing is left out, and no error can be shown; "
+            "--accel 4 undersamples it and shows the errors"
+        )
+
+
+def made_ready(found: Opened, settings: PrepareSettings) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
+    """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
+    from recon.reconstruct import reference_image
+
+    if isinstance(found, Scan):
+        volume = prepare(found, settings)
+        return volume, None if settings.accel is None else reference_image(complete(found, volume))
+    if settings.accel is None:
+        return found, None
+    return undersample(found, settings.accel, settings.mask), reference_image(found)
+
+
+def scans_of(folder: Path) -> list[Path]:
+    """The raw scans and the prepared volumes of a folder. Raises UserError if it holds none."""
+    prepared = [path for path in folder.iterdir() if path.is_file() and is_prepared(path)]
+    paths = sorted([*scan_files(folder)[0], *prepared])
+    if not paths:
+        raise UserError(f"{folder}: holds no scan; give a scan, or the folder that holds raw scans or prepared volumes")
+    return paths

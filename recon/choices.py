@@ -1,0 +1,24 @@
+"""How a scan is reconstructed, as a user says it: nothing heavy is imported."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for comparison
+
+
+@dataclass(frozen=True)
+class Choices:
+    """methods: in this order; the result of ``kept``, one of them, is written whole. prior: a folder, None for the default.
+    tuned: settings found by ``tune``, None for those beside the prior."""
+
+    methods: tuple[str, ...]
+    kept: str
+    prior: Path | None = None
+    samples: int = 8
+    tuned: Path | None = None
+    seed: int = 0
+
+
+def beside_others(method: str) -> tuple[str, ...]:
+    """The methods that are run if one is asked for."""
+    return tuple(dict.fromkeys((*COMPANIONS, method)))

@@ -1,0 +1,24 @@
+"""Where the slices lie along their normal, as far as the scan's file told it."""
+
+from itertools import pairwise
+
+from recon.recon_file import Study
+
+EVEN = 0.01  # mm by which steps may differ
+
+
+def heights_mm(study: Study) -> list[float] | None:
+    """Of each slice; None if the scan's file does not tell."""
+    geometry = study.about.provenance.get("geometry")
+    heights = geometry.get("heights_mm") if isinstance(geometry, dict) else None
+    return [float(height) for height in heights] if heights and len(heights) == len(study.mean) else None
+
+
+def spacing_mm(study: Study) -> float | None:
+    """Between neighbours; None if it is not known or not the same for all."""
+    heights = heights_mm(study)
+    if heights is None:
+        return None
+    steps = [after - before for before, after in pairwise(heights)]
+    even = steps and steps[0] and all(abs(step - steps[0]) <= EVEN for step in steps)
+    return abs(steps[0]) if even else None

@@ -1,0 +1,111 @@
+"""A prepared volume -> every method's reconstruction, judged, with all that has to be said of it; and its files."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Complex
+from torch import Tensor
+
+from mri_ambient import __version__
+from mri_ambient.errors import UserError
+from mri_ambient.priors.card import Prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import place
+from mri_ambient.store import PreparedVolume
+from recon.choices import Choices
+from recon.determined import determined_share
+from recon.figure import draw_study
+from recon.held_out import judge, verdicts
+from recon.methods import METHODS
+from recon.outputs import Outputs
+from recon.problem import problem_of
+from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
+from recon.reconstruct import reconstruct
+from recon.report import write_report
+from recon.summary import draw, notes
+from recon.tuning import Nearest, Tuned, doubts, find_tuned, nearest
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the choices name, read: each learned method's prior, and the settings of validation with the file they are from."""
+
+    priors: Mapping[str, Prior]
+    studies: Mapping[Path, Tuned]
+
+
+def tools_for(choices: Choices) -> Tools:
+    """Raises UserError if a prior or the settings aren't there, or are not what the methods need."""
+    kinds = {name: METHODS[name].kinds for name in choices.methods}
+    priors = {name: find_prior(kind, choices.prior) for name, kind in kinds.items() if kind}
+    return Tools(priors, find_tuned(choices.tuned, [priors[choices.kept]] if choices.kept in priors else []))
+
+
+def run_methods(
+    volume: PreparedVolume, reference: Complex[Tensor, "slice v x"] | None, choices: Choices, tools: Tools
+) -> Outcome:
+    """Reconstruct by every method, hide lines from each and see who predicts them.
+
+    reference: of the complete scan, in the units of its k-space. Raises UserError if a method can't do this scan.
+    """
+    kept, priors = choices.kept, tools.priors
+    chosen, said = tuned_settings(volume, choices, tools)
+    results = {}
+    for name in choices.methods:
+        settings = chosen[name].settings if name in chosen else None
+        drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
+        results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
+    said = [*notes(volume, results, priors), *said]
+    try:
+        held = judge(volume, results, priors, choices.seed)
+        said += verdicts(held, results)
+    except UserError as error:
+        held = None
+        said.append(f"no held-out error: {error}")
+    if kept in chosen:
+        said += doubts(results[kept], chosen[kept], held)
+    return Outcome(
+        volume=volume,
+        results=results,
+        kept=kept,
+        share=determined_share(problem_of(volume), volume.name, choices.seed),
+        reference=reference,
+        held_out=held,
+        temperature=chosen[kept].temperature if kept in chosen else None,
+        notes=tuple(said),
+    )
+
+
+def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tuple[dict[str, Nearest], list[str]]:
+    """What validation chose for each method at the nearest R, and sentences that say where it is from."""
+    if not tools.studies:
+        return {}, []
+    ((path, study),) = tools.studies.items()
+    hashes = {name: prior.card.weights_sha256 for name, prior in tools.priors.items()}
+    nearby = {name: nearest(study, name, volume.accel, hashes.get(name, "")) for name in choices.methods}
+    chosen = {name: choice for name, choice in nearby.items() if choice}
+    kinds = " and ".join(sorted({scan.kind for scan in study.scans}))
+    origin = f"on {kinds} scans ({place(path)})"
+    return chosen, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
+
+
+def write_all(outcome: Outcome, outputs: Outputs) -> list[str]:
+    """The reconstruction, its panel, its page, the figure if one is wanted; returns what the page leaves out, in sentences."""
+    write_reconstruction(outputs.file, outcome)
+    draw(outputs.panel, outcome)
+    left_out = write_report(outputs.page, outputs.file)
+    if outputs.figure is not None:
+        draw_study(outputs.figure, read_reconstruction(outputs.file))
+    return [f"{outputs.page} leaves out {text}" for text in left_out]
+
+
+def identity(choices: Choices, tools: Tools) -> dict[str, Any]:
+    """All that a reconstruction depends on, besides its scan: as JSON gives it back."""
+    made = asdict(choices) | {"methods": list(choices.methods), "version": __version__}
+    made["prior"] = {name: prior.card.weights_sha256 for name, prior in tools.priors.items()}
+    settings = "".join(study.model_dump_json() for study in tools.studies.values())
+    made["tuned"] = hashlib.sha256(settings.encode()).hexdigest()
+    return made
