@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from data_prep.prepare import PrepareSettings, complete, prepare
-from mri_ambient.commands.options import BUNDLED_PRIOR
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.sense import apart, whole_image
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.store import PreparedVolume
 from recon.classical import TvSettings, cg_sense, l1_wavelet, tv
 from recon.classical_bart import call, pics
@@ -63,7 +63,7 @@ def problem(folded) -> Problem:
 def test_every_method_beats_zero_filled(method, folded, truth):
     """By both sets' images together, in as few steps as do."""
     kinds = METHODS[method].kinds
-    prior = find_prior(kinds, BUNDLED_PRIOR) if kinds else None
+    prior = find_prior(kinds, BUNDLED) if kinds else None
     steps = {"adps": 60, "aald": 20}.get(method, 7)
     found = reconstruct(folded, method, prior, 1, 0, short(method, steps))
     assert found.samples.shape == found.second.shape == (1, 1, *folded.kspace.shape[-2:])
