@@ -1,7 +1,7 @@
 """Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
 from data_prep.coil_noise import coil_weights, noise_samples
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
+from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
 from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
@@ -72,7 +73,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     count, coils = len(measured), min(coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
-    transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    transform, gains = torch.empty(count, coils, len(noise), dtype=torch.complex64), torch.empty(count)
     source, behind_band = map_source(scan, settings), crop_mask(mask, scan)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
@@ -97,6 +98,16 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
                 )
         else:
             maps[index] = ESTIMATORS[source](calibration, acs, float(residual_std * gain / scale[index]))
+        gains[index] = gain
+    second, levels = None, (residual_std * gains / scale).tolist()
+
+    def calibrations() -> Iterator[Tensor]:
+        for index, weights in enumerate(transform):
+            yield only_acs(kspace[index] if own else gains[index] * behind(weights, calibrating[index]), acs)
+
+    if map_sets(scan, settings, source, calibrations(), acs, levels) == 2:
+        pairs = [two_sets(k, acs, source, level) for k, level in zip(calibrations(), levels, strict=True)]
+        maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
@@ -107,12 +118,13 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         noise_std=residual_std / scale,
         acs=acs if own else measured_centre(behind_band[0].expand(rows, -1)),
         coil_transform=transform,
+        second_maps=second,
         provenance={
             "source": scan.path.name,
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
-            "maps": source,
+            "maps": source + ("" if second is None else ", two sets"),
             "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
             "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
             "whitening": whitened_by,
@@ -188,6 +200,24 @@ def map_source(scan: Scan, settings: PrepareSettings) -> str:
     if settings.maps == "file" and scan.sens_maps is None:
         raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
     return settings.maps or ("espirit" if scan.sens_maps is None else "file")
+
+
+def map_sets(
+    scan: Scan,
+    settings: PrepareSettings,
+    source: str,
+    calibrations: Iterable[Complex[Tensor, "coil y x"]],
+    acs: tuple[int, int],
+    noise_std: Sequence[float],
+) -> int:
+    """How many maps a pixel gets. Raises UserError if two are wanted of those who make one."""
+    if settings.map_sets == "2" and source not in WITH_TWO_SETS:
+        raise UserError(
+            f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
+        )
+    if settings.map_sets == "auto" and source in WITH_TWO_SETS:
+        return needed_sets(calibrations, acs, noise_std)
+    return 2 if settings.map_sets == "2" else 1
 
 
 def transformed_maps(

@@ -45,7 +45,7 @@ def tools_for(choices: Choices) -> Tools:
 
 
 def run_methods(
-    volume: PreparedVolume, reference: Complex[Tensor, "slice y x"] | None, choices: Choices, tools: Tools
+    volume: PreparedVolume, reference: Complex[Tensor, "slice v x"] | None, choices: Choices, tools: Tools
 ) -> Outcome:
     """Reconstruct by every method, hide lines from each and see who predicts them.
 

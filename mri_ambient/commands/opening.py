@@ -45,7 +45,7 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
         )
 
 
-def made_ready(found: Opened, settings: PrepareSettings) -> tuple[PreparedVolume, Complex[Tensor, "slice y x"] | None]:
+def made_ready(found: Opened, settings: PrepareSettings) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
     from recon.reconstruct import reference_image
 

@@ -4,7 +4,8 @@ import torch
 
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.store import PreparedVolume
 from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.e_step import e_step

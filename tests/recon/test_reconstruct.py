@@ -12,7 +12,8 @@ from mri_ambient.bart import installed
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import PRECISION, Architecture, build_denoiser
-from mri_ambient.priors.find import BUNDLED, find_prior
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.reconstruct import reconstruct, reference_image, working_matrix
