@@ -15,6 +15,7 @@ from data_prep.calibration import box_of
 
 LARGEST_BOX = 48  # rows and columns: more of them add noise and time, and hardly any knowledge of the coils
 KERNEL = 6
+THRESHOLD = 0.02  # of the largest singular value: sigpy's
 EDGE = 1.1  # times the largest singular value of one draw of noise; other draws differ by a few per cent
 FLOOR = 0.1  # the lowest tenth of the singular values is noise, whatever the signal
 CROP = 0.84  # heads, 4 to 16 coils, SNR 10 to 60: the whole head is inside, with about as much air as at BART's 0.8
@@ -30,7 +31,7 @@ def espirit(
     acs: tuple[int, int],
     noise_std: float | None = None,
     sets: int = 1,
-    threshold: float = 0.02,
+    threshold: float = THRESHOLD,
     crop: float = CROP,
     soft: bool = False,
     iterations: int = 8,

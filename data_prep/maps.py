@@ -34,14 +34,20 @@ def sigpy_espirit(kspace: KSpace, acs: tuple[int, int], noise_std: float | None 
 def bart_espirit(kspace: KSpace, acs: tuple[int, int], noise_std: float | None = None) -> Maps:
     """``bart ecalib``, one set of maps, calibration box as ours, its thresholds its own. Raises UserError if BART is not
     installed."""
+    return bart_ecalib(kspace, acs, 1, CROP)[0]
+
+
+def bart_ecalib(kspace: KSpace, acs: tuple[int, int], sets: int, crop: float) -> list[Maps]:
+    """The same, one set or two."""
     box = calibration_box(acs)
     kernel = min(kernel_of(box))
     centre = only_acs(kspace, box)  # nothing else is shown
-    command = f"ecalib -m 1 -c {CROP} -k {kernel} -r {box[0]}:{box[1]}:1"
+    command = f"ecalib -m {sets} -c {crop} -k {kernel} -r {box[0]}:{box[1]}:1"
     (found,) = bart(command, centre.permute(1, 2, 0)[:, :, None].numpy(), threads=torch.get_num_threads())
-    maps = torch.from_numpy(np.ascontiguousarray(found.reshape(*kspace.shape[1:], -1))).permute(2, 0, 1)
-    norm = maps.abs().square().sum(0).sqrt()
-    return _same_phase(maps / norm.clamp_min(1e-12), kspace, acs)
+    found = found.reshape(*kspace.shape[1:], -1, sets)
+    maps = [torch.from_numpy(np.ascontiguousarray(found[..., index])).permute(2, 0, 1) for index in range(sets)]
+    norms = [one.abs().square().sum(0).sqrt() for one in maps]
+    return [_same_phase(one / norm.clamp_min(1e-12), kspace, acs) for one, norm in zip(maps, norms, strict=True)]
 
 
 def _same_phase(maps: Maps, kspace: KSpace, acs: tuple[int, int]) -> Maps:

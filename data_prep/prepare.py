@@ -1,6 +1,7 @@
 """Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
 from data_prep.coil_noise import coil_weights, noise_samples, unweighted
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
+from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
-from data_prep.readout import crop_readout, kept_field_of_view, target_rows
+from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -71,9 +73,9 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     count, coils = len(measured), min(coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
-    transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    transform, gains = torch.empty(count, coils, len(noise), dtype=torch.complex64), torch.empty(count)
+    source, behind_band = map_source(scan, settings), crop_mask(mask, scan)
     back, received = torch.empty_like(transform.mT), unweighted(white)
-    source = map_source(scan, settings)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
         kept[index] = kept_energy(boxes[index], compression)
@@ -84,7 +86,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         scale[index] = acs_scale(calibration) * gain
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
-        kspace[index] = compressed / scale[index]
+        kspace[index] = torch.where(behind_band[index], compressed / scale[index], 0)
         calibration = calibration * (gain / scale[index])
         transform[index] = weights / scale[index]
         back[index] = received @ compression.mH * scale[index]
@@ -98,29 +100,40 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
                 )
         else:
             maps[index] = ESTIMATORS[source](calibration, acs, float(residual_std * gain / scale[index]))
+        gains[index] = gain
+    second, levels = None, (residual_std * gains / scale).tolist()
+
+    def calibrations() -> Iterator[Tensor]:
+        for index, weights in enumerate(transform):
+            yield only_acs(kspace[index] if own else gains[index] * behind(weights, calibrating[index]), acs)
+
+    if map_sets(scan, settings, source, calibrations(), acs, levels) == 2:
+        pairs = [two_sets(k, acs, source, level) for k, level in zip(calibrations(), levels, strict=True)]
+        maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
-        mask=mask,
+        mask=behind_band,
         acquired=scan.acquired,
         sens_maps=maps,
         scale=scale,
         noise_std=residual_std / scale,
-        acs=acs if own else measured_centre(mask[0].expand(rows, -1)),
+        acs=acs if own else measured_centre(behind_band[0].expand(rows, -1)),
         coil_transform=transform,
         coil_return=back,
+        second_maps=second,
         provenance={
             "source": scan.path.name,
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
-            "maps": source,
+            "maps": source + ("" if second is None else ", two sets"),
             "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
             "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
             "whitening": whitened_by,
             "coils": [len(noise), coils],
             "coil_energy_kept": round(float(kept.min()), 6),
-            "notes": list(scan.notes),
+            "notes": [*scan.notes, *coil_notes(scan, coils, float(kept.min()), settings)],
             "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
@@ -128,6 +141,20 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "version": __version__,
         },
     )
+
+
+def coil_notes(scan: Scan, coils: int, kept: float, settings: PrepareSettings) -> Iterator[str]:
+    """What compression lost, and what was made of noise that nobody measured."""
+    present = scan.kspace.shape[1]
+    if coils < present:
+        yield f"{present} coils became {coils} virtual ones, which keep {kept:.2%} of the ACS's energy in every slice"
+    if settings.whiten == "none":
+        yield "coils were not whitened (--whiten none)"
+    elif scan.noise is None and present > 1:
+        yield (
+            "no noise scan: each coil is scaled to the noise seen where signal is weak, an upper bound; magnitudes are shaded "
+            "by it, and --reference rss undoes that"
+        )
 
 
 def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
@@ -139,7 +166,7 @@ def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
         ]
     )
     kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
-    mask = scan.mask.expand(len(kspace), *scan.mask.shape)
+    mask = crop_mask(scan.mask.expand(len(kspace), *scan.mask.shape), scan)
     return replace(volume, kspace=kspace, mask=mask)
 
 
@@ -152,6 +179,8 @@ def draw_masks(
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
         raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+    if settings.mask == "poisson" and len(scan.mask) > 1:
+        raise UserError(f"{scan.path}: has rows that no readout fills; leave out --mask poisson")
     if settings.mask == "poisson":
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
@@ -159,7 +188,9 @@ def draw_masks(
         masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
         raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
-    return torch.stack(masks), acs
+    band = measured_rows(scan)
+    drawn = torch.stack(masks)
+    return drawn if band is None or band.all() else drawn & band[:, None], acs
 
 
 def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:
@@ -172,6 +203,24 @@ def map_source(scan: Scan, settings: PrepareSettings) -> str:
     if settings.maps == "file" and scan.sens_maps is None:
         raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
     return settings.maps or ("espirit" if scan.sens_maps is None else "file")
+
+
+def map_sets(
+    scan: Scan,
+    settings: PrepareSettings,
+    source: str,
+    calibrations: Iterable[Complex[Tensor, "coil y x"]],
+    acs: tuple[int, int],
+    noise_std: Sequence[float],
+) -> int:
+    """How many maps a pixel gets. Raises UserError if two are wanted of those who make one."""
+    if settings.map_sets == "2" and source not in WITH_TWO_SETS:
+        raise UserError(
+            f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
+        )
+    if settings.map_sets == "auto" and source in WITH_TWO_SETS:
+        return needed_sets(calibrations, acs, noise_std)
+    return 2 if settings.map_sets == "2" else 1
 
 
 def transformed_maps(

@@ -9,7 +9,7 @@ from zlib import crc32
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from data_prep.anatomy import CONTRASTS, FIELD_OF_VIEW, Subject, draw_subject, smooth_noise
 from data_prep.anatomy_files import Patient, read_patients, select_contrasts
@@ -29,7 +29,8 @@ class SimulateSettings:
 
     anatomy: a path for ``read_patients``; None is the template. contrasts: scan each subject in each of these (CONTRASTS),
     or keep the series of files whose names contain one of them; () is one at random, or all series.
-    off_resonance: add the steep phase that an air cavity causes nearby.
+    off_resonance: add the steep phase that an air cavity causes nearby. wrap: the object is that share wider than the field of
+    view along x, and folds onto itself; 0 is a field of view that holds all of it.
     """
 
     matrix: int = 128
@@ -40,6 +41,7 @@ class SimulateSettings:
     anatomy: str | None = None
     contrasts: tuple[str, ...] = ()
     off_resonance: bool = False
+    wrap: float = 0.0
 
 
 def simulate_folder(
@@ -88,6 +90,8 @@ def simulate_scan(
     coils = draw_coils(settings.coils, size, drawn.heights, FIELD_OF_VIEW, coil_rng)
     images = (drawn.image * np.exp(1j * phase))[:, None] * coils
     signal = np.linalg.norm(images, axis=1)[drawn.image > 0.1].mean()
+    if settings.wrap:
+        images = fold(images, _wrapped_columns(drawn, settings.wrap))
     noise_std = float(signal / settings.snr)
     noise = rng.standard_normal(images.shape) + 1j * rng.standard_normal(images.shape)
     units = 10.0 ** rng.uniform(-6, -3)  # scanners differ by orders of magnitude
@@ -98,7 +102,7 @@ def simulate_scan(
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("kspace", data=kspace.numpy(), chunks=(1, *kspace.shape[1:]))
         file["reconstruction_rss"] = rss
-        file["ismrmrd_header"] = _header(size).encode()
+        file["ismrmrd_header"] = _header(size, images.shape[-1]).encode()
         file.attrs["max"] = float(rss.max())
         file.attrs["norm"] = float(np.linalg.norm(rss))
         file.attrs["patient_id"] = _patient_id(path, contrast, patient)
@@ -106,7 +110,7 @@ def simulate_scan(
         file.attrs["acquisition"] = f"SIMULATED {drawn.contrast}"
         file.attrs["simulated"] = True
         file.attrs["noise_std"] = noise_std * units
-        file.attrs["settings"] = json.dumps(asdict(settings))
+        file.attrs["settings"] = json.dumps(_stored(settings))
         file.attrs["version"] = __version__
 
 
@@ -137,8 +141,9 @@ def _patient_id(path: Path, contrast: str | None, patient: Patient | None) -> st
 
 
 def _stored(settings: SimulateSettings) -> dict:
-    """As JSON gives them back."""
-    return json.loads(json.dumps(asdict(settings)))
+    """As JSON gives them back; without ``wrap`` where nothing wraps, as files have them that were written before it."""
+    stored = json.loads(json.dumps(asdict(settings)))
+    return stored if settings.wrap else {key: value for key, value in stored.items() if key != "wrap"}
 
 
 def _origin(path: Path) -> tuple[dict, str] | None:
@@ -161,15 +166,30 @@ def _cavity_phase(drawn: Subject, rng: np.random.Generator) -> Float[np.ndarray,
     return peak / 0.372 * field  # 0.372: the greatest of 2 t^2 / (t^2 + 1)^(5/2)
 
 
-def _header(matrix: int) -> str:
+def fold(images: Complex[np.ndarray, "*batch y x"], columns: int) -> Complex[np.ndarray, "*batch y columns"]:
+    """What a field of view of the central ``columns`` shows of a wider image: k-space sampled at steps of its inverse, which
+    brings what lies outside back in at the other side."""
+    size = images.shape[-1]
+    before = (size // 2 - columns // 2) % -columns  # zeros, so that whole fields of view follow each other
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 1) + [(-before, -(size - before) % columns)])
+    return padded.reshape(*images.shape[:-1], -1, columns).sum(-2)
+
+
+def _wrapped_columns(drawn: Subject, wrap: float) -> int:
+    """So many that the object is the share ``wrap`` wider; even, as scanners have them."""
+    across = np.flatnonzero((drawn.image > 0.1).any((0, 1)))
+    return max(2, 2 * round((across[-1] - across[0] + 1) / (1 + wrap) / 2))
+
+
+def _header(rows: int, columns: int) -> str:
     """The least of an ISMRMRD header: x is the readout (the array's y), y the phase encode (the array's x)."""
     space = (
-        f"<matrixSize><x>{matrix}</x><y>{matrix}</y><z>1</z></matrixSize>"
-        f"<fieldOfView_mm><x>{FIELD_OF_VIEW}</x><y>{FIELD_OF_VIEW}</y><z>5</z></fieldOfView_mm>"
+        f"<matrixSize><x>{rows}</x><y>{columns}</y><z>1</z></matrixSize>"
+        f"<fieldOfView_mm><x>{FIELD_OF_VIEW}</x><y>{FIELD_OF_VIEW * columns / rows}</y><z>5</z></fieldOfView_mm>"
     )
     limits = (
         "<kspace_encoding_step_1>"
-        f"<minimum>0</minimum><maximum>{matrix - 1}</maximum><center>{matrix // 2}</center>"
+        f"<minimum>0</minimum><maximum>{columns - 1}</maximum><center>{columns // 2}</center>"
         "</kspace_encoding_step_1>"
     )
     return (

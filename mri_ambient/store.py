@@ -2,7 +2,8 @@
 
 Layout (HDF5, one file a scan; contract): ``kspace`` complex64 [slice, coil, y, x], normalised, 0 where nothing was measured;
 ``mask`` bool [slice, y or 1, x], what was measured; ``acquired`` bool [x], the columns that are not zero padding;
-``sens_maps`` complex64 [slice, coil, y, x]; ``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
+``sens_maps`` complex64 [slice, coil, y, x]; ``second_maps`` the same, absent where one set of maps is enough;
+``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
 ``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; ``coil_return`` [slice,
 receive coil, coil], by which these become what they keep of the scan's own, absent in older files; attributes: provenance.
 Chunked by slice. The same measured samples give the same bytes.
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.physics.masks import measured_band
+from mri_ambient.physics.sense import Sense, stacked
 
 FORMAT = "mri-ambient prepared volume 2"
 
@@ -43,19 +46,34 @@ class PreparedVolume:
     acs: tuple[int, int]
     coil_transform: Complex[Tensor, "slice coil receive"]
     provenance: dict[str, Any]
+    second_maps: Complex[Tensor, "slice coil y x"] | None = None
     coil_return: Complex[Tensor, "slice receive coil"] | None = None
 
     @property
+    def sets(self) -> int:
+        """How many maps a pixel has: two where the object is larger than the field of view and folds onto itself."""
+        return 1 if self.second_maps is None else 2
+
+    @property
+    def sense(self) -> Sense:
+        """The forward model of all slices."""
+        return Sense(stacked(self.sens_maps, self.second_maps), self.mask, self.sets)
+
+    @property
     def fully_sampled(self) -> bool:
-        """Whether every acquired column of every slice is measured."""
-        return bool((self.mask | ~self.acquired).all())
+        """Whether every acquired column of every slice is measured, in all rows that any readout fills."""
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[:, band].all())
 
     @property
     def accel(self) -> float:
-        """The realised acceleration: acquired samples per measured sample, over all slices."""
-        rows = self.kspace.shape[-2]
-        measured = self.mask.expand(-1, rows, -1).sum().item()
-        return self.acquired.sum().item() * rows * len(self.mask) / measured
+        """The realised acceleration: acquired samples per measured sample, over all slices.
+
+        Rows that no readout fills (padding, an asymmetric echo) count no more than padded columns do.
+        """
+        band = measured_band(self.mask)
+        rows = self.mask.shape[1] if band is None else int(band.sum())
+        return self.acquired.sum().item() * rows * len(self.mask) / self.mask.sum().item()
 
 
 def dataset(file: h5py.File, key: str) -> h5py.Dataset:
@@ -71,7 +89,7 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["provenance"] = json.dumps(volume.provenance)
-        for key in ("kspace", "sens_maps"):
+        for key in ("kspace", "sens_maps", *(("second_maps",) if volume.sets == 2 else ())):
             array = getattr(volume, key).numpy()
             file.create_dataset(key, data=array, chunks=(1, *array.shape[1:]))
         for key in ("mask", "acquired", "scale", "noise_std", "coil_transform"):
@@ -97,6 +115,7 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
                 acs=(int(dataset(file, "acs")[0]), int(dataset(file, "acs")[1])),
                 provenance=json.loads(str(file.attrs["provenance"])),
                 coil_return=_tensor(file, "coil_return", slices) if "coil_return" in file else None,
+                second_maps=_tensor(file, "second_maps", slices) if "second_maps" in file else None,
                 **arrays,
             )
     except (OSError, KeyError) as error:
@@ -107,7 +126,7 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
 class Sampling:
     """What is small in a prepared file: kept in memory while the slices are read as they are needed.
 
-    shape: of ``kspace``. The rest as in :class:`PreparedVolume`.
+    shape: of ``kspace``. sets: of maps. The rest as in :class:`PreparedVolume`.
     """
 
     shape: tuple[int, ...]
@@ -115,6 +134,7 @@ class Sampling:
     acquired: Bool[Tensor, " x"]
     noise_std: Float[Tensor, " slice"]
     acs: tuple[int, int]
+    sets: int = 1
 
 
 def read_sampling(path: Path) -> Sampling:
@@ -125,18 +145,20 @@ def read_sampling(path: Path) -> Sampling:
                 raise KeyError(f"its format is not {FORMAT!r}")
             mask, acquired, noise_std = (_tensor(file, key) for key in ("mask", "acquired", "noise_std"))
             rows, columns = dataset(file, "acs")[:].tolist()
-            return Sampling(dataset(file, "kspace").shape, mask, acquired, noise_std, (rows, columns))
+            sets = 2 if "second_maps" in file else 1
+            return Sampling(dataset(file, "kspace").shape, mask, acquired, noise_std, (rows, columns), sets)
     except (OSError, KeyError) as error:
         raise UserError(
             f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"
         ) from error
 
 
-def read_slice(path: Path, index: int) -> tuple[Complex[Tensor, "1 coil y x"], Complex[Tensor, "1 coil y x"]]:
-    """k-space and maps of one slice of a file that :func:`read_sampling` could read."""
+def read_slice(path: Path, index: int) -> tuple[Complex[Tensor, "1 coil y x"], Complex[Tensor, "1 coil v x"]]:
+    """k-space and maps of one slice of a file that :func:`read_sampling` could read; of two sets one under the other."""
     these = slice(index, index + 1)
     with h5py.File(path, "r") as file:
-        return _tensor(file, "kspace", these), _tensor(file, "sens_maps", these)
+        second = _tensor(file, "second_maps", these) if "second_maps" in file else None
+        return _tensor(file, "kspace", these), stacked(_tensor(file, "sens_maps", these), second)
 
 
 def _tensor(file: h5py.File, key: str, slices: slice = slice(None)) -> Tensor:

@@ -84,5 +84,5 @@ show(lesions_figure(case.lesioned, with_lesions, healthy, recovered))
 # %%
 share = determined_share(problem_of(case.volume), case.volume.name, seed=0)
 places = least_and_most_determined(share[0], inside[0])
-invented = [invent(case.volume, healthy.mean, Lesion(0, place, width=2.5, contrast=2.0)) for place in places]
+invented = [invent(case.volume, healthy.mean_of_sets, Lesion(0, place, width=2.5, contrast=2.0)) for place in places]
 show(invented_figure(share, invented))

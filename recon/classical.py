@@ -5,6 +5,7 @@ All see the same normalised data and the scan's own mask. BART's versions are in
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Generator, Tensor
 from mri_ambient.physics.solvers import data_consistency
 from recon.problem import Problem
 
-Slices = Complex[Tensor, "slice y x"]
+Slices = Complex[Tensor, "slice v x"]
 Shrink = Callable[[float, np.ndarray], np.ndarray]
 """A proximal operator, as sigpy calls it: (step, image) -> image."""
 
@@ -68,15 +69,21 @@ def l1_wavelet(problem: Problem, settings: L1WaveletSettings = L1WaveletSettings
     it no longer minimises the objective of one grid, and is what BART does by default.
     """
     import sigpy as sp
-    import sigpy.mri.linop
 
     wavelet = sp.linop.Wavelet(problem.matrix, wave_name=settings.wavelet)
     shrink = sp.prox.UnitaryTransform(sp.prox.L1Reg(wavelet.oshape, settings.regularisation), wavelet)
 
+    def of_each_set(size: float, images: np.ndarray) -> np.ndarray:
+        return np.stack([shrink(size, image) for image in images])
+
     def solve(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        step = spun(shrink, Generator().manual_seed(0)) if settings.spin else shrink
-        operator, iterations = sigpy.mri.linop.Sense(maps, weights=mask), settings.iterations
-        app = sp.app.LinearLeastSquares(operator, kspace, proxg=step, alpha=1, max_iter=iterations, show_pbar=False)
+        step = spun(of_each_set, Generator().manual_seed(0)) if settings.spin else of_each_set
+
+        def proximal(size: float, stacked: np.ndarray) -> np.ndarray:
+            return step(size, stacked.reshape(-1, *problem.matrix)).reshape(stacked.shape)
+
+        operator, iterations = sigpy_sense(maps, mask), settings.iterations
+        app = sp.app.LinearLeastSquares(operator, kspace, proxg=proximal, alpha=1, max_iter=iterations, show_pbar=False)
         return np.asarray(app.run())
 
     return slice_by_slice(problem, solve)
@@ -85,15 +92,25 @@ def l1_wavelet(problem: Problem, settings: L1WaveletSettings = L1WaveletSettings
 def tv(problem: Problem, settings: TvSettings = TvSettings()) -> Slices:
     """argmin_x 1/2 ||A x - y||^2 + lambda (||D_y x||_1 + ||D_x x||_1), D circular differences (Block et al., MRM 57:1086).
 
-    Anisotropic, by ``sigpy.mri.app.TotalVariationRecon``: the primal-dual method of Chambolle & Pock (JMIV 40:120, 2011), with
-    step sizes tau sigma = 1/9, for ||A||^2 + ||D||^2 <= 9.
+    Anisotropic, as ``sigpy.mri.app.TotalVariationRecon``: the primal-dual method of Chambolle & Pock (JMIV 40:120, 2011), with
+    step sizes tau sigma = 1/9, for ||A||^2 + ||D||^2 <= 9. Of two sets of maps, the sum of both images' variations.
     """
-    from sigpy.mri.app import TotalVariationRecon
+    import sigpy as sp
+
+    differences = sp.linop.Diag([sp.linop.FiniteDifference(problem.matrix)] * problem.sense.sets, oaxis=1, iaxis=0)
+    shrink = sp.prox.L1Reg(differences.oshape, settings.regularisation)
 
     def solve(kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        strength, iterations, tau = settings.regularisation, settings.iterations, 1 / (9 * DUAL_STEP)
-        app = TotalVariationRecon(
-            kspace, maps, strength, mask, max_iter=iterations, sigma=DUAL_STEP, tau=tau, show_pbar=False
+        iterations, tau = settings.iterations, 1 / (9 * DUAL_STEP)
+        app = sp.app.LinearLeastSquares(
+            sigpy_sense(maps, mask),
+            kspace,
+            proxg=shrink,
+            G=differences,
+            max_iter=iterations,
+            sigma=DUAL_STEP,
+            tau=tau,
+            show_pbar=False,
         )
         return np.asarray(app.run())
 
@@ -105,13 +122,23 @@ DUAL_STEP = 0.03
 
 
 def spun(shrink: Shrink, generator: Generator) -> Shrink:
-    """``shrink`` behind a random circular shift, another one at every call."""
+    """``shrink`` of images [.., y, x] behind a random circular shift, another one at every call."""
 
     def shifted(step: float, image: np.ndarray) -> np.ndarray:
-        y, x = (int(torch.randint(size, (1,), generator=generator)) for size in image.shape)
-        return np.roll(shrink(step, np.roll(image, (y, x), (0, 1))), (-y, -x), (0, 1))
+        y, x = (int(torch.randint(size, (1,), generator=generator)) for size in image.shape[-2:])
+        return np.roll(shrink(step, np.roll(image, (y, x), (-2, -1))), (-y, -x), (-2, -1))
 
     return shifted
+
+
+def sigpy_sense(maps: np.ndarray, mask: np.ndarray) -> Any:
+    """A of sigpy, for the maps [coil, v, x] of all sets and the mask [y, x]."""
+    import sigpy as sp
+    import sigpy.mri.linop
+
+    sets = np.split(maps, maps.shape[-2] // len(mask), axis=-2)
+    operators = [sigpy.mri.linop.Sense(of_set, weights=mask) for of_set in sets]
+    return operators[0] if len(operators) == 1 else sp.linop.Hstack(operators, axis=0)
 
 
 def slice_by_slice(problem: Problem, solve: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Slices:

@@ -15,6 +15,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from mri_ambient.bart import bart
+from mri_ambient.physics.sense import apart
 from recon.classical import ClassicalSettings, Slices
 from recon.problem import Problem
 
@@ -84,7 +85,7 @@ def bart_llr(problem: Problem, settings: BartLlrSettings = BartLlrSettings()) ->
     for kspace, maps, mask in by_slice(problem):
         as_time = np.moveaxis(kspace[..., *[None] * (TIME - 3)], 3, TIME)
         coils = call(options, as_time, ones, np.broadcast_to(mask.reshape(*mask.shape, *[1] * 9), as_time.shape))
-        images.append((maps[:, :, 0].conj() * coils.reshape(*problem.matrix, -1)).sum(-1))
+        images.append((maps[:, :, 0].conj() * coils.reshape(*problem.matrix, -1, 1)).sum(-2))
     return seen(problem, images)
 
 
@@ -109,10 +110,11 @@ def call(options: str, kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -
 
 
 def by_slice(problem: Problem) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(k-space [y, x, 1, coil], maps [y, x, 1, coil], mask [y, x]) of each slice; y and x are BART's first two dimensions."""
+    """(k-space [y, x, 1, coil], maps [y, x, 1, coil, set], mask [y, x]) of each slice, in BART's order of dimensions."""
     masks = problem.sense.mask.expand(-1, *problem.matrix).to(torch.complex64)
     kspace = problem.sense.keep(problem.kspace) * centre_of_pics(problem.matrix)
-    return list(zip(as_bart(kspace), as_bart(problem.sense.maps), masks.numpy(), strict=True))
+    maps = apart(problem.sense.maps, problem.sense.sets).permute(0, 3, 4, 1, 2)[:, :, :, None].numpy()
+    return list(zip(as_bart(kspace), maps, masks.numpy(), strict=True))
 
 
 def centre_of_pics(matrix: tuple[int, int]) -> Complex[Tensor, "y x"]:
@@ -130,5 +132,7 @@ def as_bart(coils: Complex[Tensor, "slice coil y x"]) -> np.ndarray:
 
 
 def seen(problem: Problem, images: list[np.ndarray]) -> Slices:
-    found = [torch.from_numpy(np.ascontiguousarray(image.reshape(problem.matrix))) for image in images]
-    return torch.where(problem.sense.support, torch.stack(found), 0)
+    """Images [y, x, .., set]; 0 where no coil sees."""
+    by_set = [np.moveaxis(image.reshape(*problem.matrix, problem.sense.sets), -1, 0) for image in images]
+    found = torch.stack([torch.from_numpy(np.ascontiguousarray(sets)) for sets in by_set]).flatten(1, 2)
+    return torch.where(problem.sense.support, found, 0)

@@ -22,9 +22,9 @@ from mri_ambient.store import PreparedVolume
 from recon.calibration import coverage, spread_over_error, standardised_errors, tissue
 from recon.lesions import Lesioned, contrast_recovery
 from recon.metrics import METRICS
-from recon.problem import problem_of
+from recon.problem import magnitude, problem_of
 from recon.reconstruct import Reconstruction, reconstruct
-from recon.reference import RSS, rss_gain, scaled
+from recon.reference import RSS, scaled
 
 Row = dict[str, Any]
 RowsAndFailures = tuple[list[Row], list[str]]
@@ -35,11 +35,11 @@ SKETCH = (np.arange(200) + 0.5) / 200  # at which a scan's standardised errors a
 
 @dataclass(frozen=True)
 class Case:
-    """A scan at one R, and the image that errors are measured against, of the plan's magnitude; ``lesioned``: the same scan
-    with lesions."""
+    """A scan at one R, and the image that errors are measured against (:func:`recon.reference.reference_of`);
+    ``lesioned``: the same scan with lesions."""
 
     volume: PreparedVolume
-    reference: Complex[Tensor, "slice y x"]
+    reference: Complex[Tensor, "slice v x"]
     lesioned: Lesioned | None = None
 
 
@@ -168,7 +168,9 @@ def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> Rows
 
 def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     """Reconstruct and measure: errors of one sample and of the mean, calibration, data fit, cost, lesions."""
-    volume, reference = case.volume, case.reference
+    volume = case.volume
+    rows = volume.kspace.shape[-2]
+    reference, shown = magnitude(case.reference, rows), case.reference[:, :rows]
     prior = cached_prior(run.prior) if run.prior else None
     with counted_calls(prior) as calls:
         found = in_magnitude(
@@ -178,7 +180,7 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
         "realised_accel": volume.accel,
         "acs": list(volume.acs),
         "maps": volume.provenance["maps"],
-        "data_range": float(reference.abs().max()),
+        "data_range": float(reference.max()),
         "matrix": list(volume.kspace.shape[-2:]),
         "working_matrix": list(found.matrix),
         "slices_done": len(found.samples),
@@ -188,41 +190,43 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
         "seconds_per_slice": found.seconds / len(found.samples),
         "network_calls": sum(calls) / found.samples.shape[0] / found.samples.shape[1],
     }
-    row |= errors_of(found, reference) | calibration_of(found, case, run.temperature)
+    row |= errors_of(found, case.reference) | calibration_of(found, case, run.temperature)
     if case.lesioned is not None:
         ill = case.lesioned.volume
         again = in_magnitude(reconstruct(ill, run.method, prior, plan.samples, plan.seed, run.settings), ill, plan)
-        row["lesions"] = contrast_recovery(case.lesioned, again, found, reference)
+        row["lesions"] = contrast_recovery(case.lesioned, again, found, shown)
         recovered = [lesion["recovery"] for lesion in row["lesions"]]
         row["lesion_recovery"] = sum(recovered) / len(recovered) if recovered else None
     if picture is not None:
         middle = len(reference) // 2
         with atomic_write(picture) as temporary, temporary.open("wb") as file:
-            np.savez(file, image=found.mean[middle].abs().numpy(), reference=reference[middle].abs().numpy())
+            np.savez(file, image=found.magnitudes[1][middle].numpy(), reference=reference[middle].numpy())
     return row
 
 
 def in_magnitude(found: Reconstruction, volume: PreparedVolume, plan: Plan) -> Reconstruction:
     """The reconstruction of ``volume`` with the magnitude that is compared."""
-    return scaled(found, rss_gain(volume)) if plan.magnitude == RSS else found
+    return scaled(found, volume) if plan.magnitude == RSS else found
 
 
-def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> Row:
-    """Every metric of one sample and of the mean, of magnitudes."""
-    truth = reference.abs().numpy()
-    one, mean = found.samples[:, 0].abs().numpy(), found.mean.abs().numpy()
+def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice v x"]) -> Row:
+    """Every metric of one sample and of the mean, of magnitudes; of two sets of maps their root sum of squares."""
+    truth = magnitude(reference, found.samples.shape[-2]).numpy()
+    one, mean = (image.numpy() for image in found.magnitudes)
     row: Row = {f"{name}_one": metric(truth, one) for name, metric in METRICS.items()}
     return row | {f"{name}_mean": metric(truth, mean) for name, metric in METRICS.items()}
 
 
 def calibration_of(found: Reconstruction, case: Case, temperature: float) -> Row:
-    """Spread over error, coverage, and a sketch of the standardised errors from which a temperature can be had."""
+    """Of the first set of maps: spread over error, coverage, a sketch of the errors from which a temperature can be had."""
     if found.samples.shape[1] == 1:
         return {"std_ratio": None, **{f"coverage_{100 * level:g}": None for level in LEVELS}, "error_quantiles": None}
-    where = tissue(case.reference, problem_of(case.volume).sense.support)
-    errors = standardised_errors(found, case.reference, where)
+    rows = found.samples.shape[-2]
+    reference = case.reference[:, :rows]
+    where = tissue(reference, problem_of(case.volume).sense.support[:, :rows])
+    errors = standardised_errors(found, reference, where)
     count = found.samples.shape[1]
-    row: Row = {"std_ratio": spread_over_error(found, case.reference)}
+    row: Row = {"std_ratio": spread_over_error(found, reference)}
     row |= {f"coverage_{100 * level:g}": coverage(errors, level, count, temperature) for level in LEVELS}
     return row | {"error_quantiles": np.quantile(errors, SKETCH).tolist()}
 

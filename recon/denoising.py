@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import line_mask
-from mri_ambient.physics.sense import Sense, whole_image
+from mri_ambient.physics.sense import Sense, apart, whole_image
 from mri_ambient.priors.card import Prior
 from recon.problem import Images, Problem
 
@@ -26,7 +26,8 @@ def denoiser_for(
     generators: Sequence[Generator],
     precise: bool = False,
 ) -> Denoise:
-    """An `image` prior sees the whole noisy image; a `masked` one sees it through the scan's coils and ``masks``:
+    """An `image` prior sees the whole noisy image, of each set of maps alone; a `masked` one sees it through the scan's coils
+    and ``masks``:
 
     `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
     it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
@@ -40,8 +41,10 @@ def denoiser_for(
     fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
 
     def denoise(images: Images, sigma: Sigma) -> Images:
-        flat = images.flatten(0, 1)
+        flat, sets = images.flatten(0, 1), 1
         if prior.card.kind == "image":
+            sets = problem.sense.sets
+            flat = apart(flat, sets).flatten(0, 1)
             sense = whole_image(flat)
             mask = sense.mask[None, None]
         else:
@@ -49,9 +52,9 @@ def denoiser_for(
             if masks != "scan":
                 sense = sense.seeing(draw() if fixed is None else fixed)
             mask = sense.mask
-        levels = sigma.flatten().repeat(len(images))
+        levels = sigma.flatten().repeat(len(images)).repeat_interleave(sets)
         with prior.denoiser.precisely(precise):
-            return prior.denoiser(sense(flat), sense.maps, mask, levels).unflatten(0, images.shape[:2])
+            return prior.denoiser(sense(flat), sense.maps, mask, levels).reshape(images.shape)
 
     return denoise
 
@@ -69,4 +72,4 @@ def own_mask(prior: Prior, problem: Problem, generator: Generator) -> Bool[Tenso
 
 def repeated(sense: Sense, count: int) -> Sense:
     """The operators of all slices one after another, ``count`` times: those of images [k, slice, y, x], flattened."""
-    return Sense(sense.maps.repeat(count, 1, 1, 1), sense.mask.repeat(count, 1, 1))
+    return Sense(sense.maps.repeat(count, 1, 1, 1), sense.mask.repeat(count, 1, 1), sense.sets)

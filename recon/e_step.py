@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
-from mri_ambient.physics.sense import Sense
+from mri_ambient.physics.sense import sense_of
 from mri_ambient.priors.card import Prior
 from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.denoising import denoiser_for
@@ -18,7 +18,7 @@ from recon.samplers.mmps import MmpsSettings, mmps
 def e_step(
     prior: Prior | None,
     kspace: Complex[Tensor, "slice coil y x"],
-    maps: Complex[Tensor, "slice coil y x"],
+    maps: Complex[Tensor, "slice coil v x"],
     mask: Bool[Tensor, "slice 1 x"],
     noise_std: Float[Tensor, " slice"],
     generators: Sequence[Sequence[Generator]],
@@ -26,7 +26,7 @@ def e_step(
     sampler: MmpsSettings,
     regularisation: float = 3e-3,
     iterations: int = 100,
-) -> Complex[Tensor, "draw slice y x"]:
+) -> Complex[Tensor, "draw slice v x"]:
     """Each slice from its own measured lines, 0 where no coil sees. ``generators[draw][slice]``, used by samplers alone.
 
     Without a prior: the L1-wavelet image. Of a `masked` prior: its one answer E[x | y, M]. Of an `image` prior: posterior
@@ -34,7 +34,7 @@ def e_step(
     """
     if prior is not None and prior.card.kind == "masked":
         return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
-    problem = Problem(kspace, Sense(maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
+    problem = Problem(kspace, sense_of(kspace, maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
     if prior is None:
         return l1_wavelet(problem, L1WaveletSettings(regularisation, iterations))[None]
     draws = [

@@ -14,7 +14,8 @@ Row = dict[str, Any]
 
 
 def rows_of(study: Study) -> Iterator[Row]:
-    """Of each method, the kept one first: errors of its mean if there is a reference, hidden lines, misfit."""
+    """Of each method, the kept one first: errors of its mean if there is a reference (of two sets of maps, of the first's
+    images), hidden lines, misfit."""
     about, held = study.about, study.held_out
     for name, residuals in study.residuals.items():
         image = study.mean.abs() if name == about.method else study.others[name]

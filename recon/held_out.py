@@ -12,7 +12,6 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import mask_seed, remove_samples
 from mri_ambient.physics.poisson_disc import centre_box
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import PreparedVolume
 from recon.reconstruct import Reconstruction, reconstruct
@@ -74,14 +73,14 @@ def judge(
     inner = torch.linspace(0, count - 1, max(1, min(SLICES, count // 2)) + 2)[1:-1]
     part = some_slices(volume, inner.round().long())
     shown, hidden = hide(part, seed)
-    sense = Sense(part.sens_maps, hidden)
+    sense = part.sense.seeing(hidden)
     lines = sense.keep(part.kspace)
     energy = by_column(lines).sum(-1, keepdim=True).clamp_min(TINY)
     errors, one, squares = {}, {}, {}
     for name, found in results.items():
         kept = found.samples.shape[1]
         again = reconstruct(shown, name, priors.get(name), min(DRAWN, kept), seed, found.settings)
-        samples = [sense(images / part.scale[:, None, None]) for images in again.samples.unbind(1)]
+        samples = [sense(images / part.scale[:, None, None]) for images in again.samples_of_sets.unbind(1)]
         mean = torch.stack(samples).mean(0)
         square = by_column(mean - lines)
         if len(samples) > 1:
@@ -103,8 +102,9 @@ def by_column(kspace: Complex[Tensor, "slice coil y x"]) -> Float[Tensor, "slice
 
 def some_slices(volume: PreparedVolume, which: Int[Tensor, " n"]) -> PreparedVolume:
     keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
-    back = None if volume.coil_return is None else volume.coil_return[which]
-    return replace(volume, coil_return=back, **{key: getattr(volume, key)[which] for key in keys})
+    optional = {key: getattr(volume, key) for key in ("second_maps", "coil_return")}
+    there = {key: array[which] for key, array in optional.items() if array is not None}
+    return replace(volume, **{key: getattr(volume, key)[which] for key in keys}, **there)
 
 
 def hide(volume: PreparedVolume, seed: int) -> tuple[PreparedVolume, Bool[Tensor, "slice #y x"]]:
@@ -130,13 +130,13 @@ def hide(volume: PreparedVolume, seed: int) -> tuple[PreparedVolume, Bool[Tensor
 
 
 def held_out_error(
-    volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "slice y x"]
+    volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "slice v x"]
 ) -> Errors:
     """||M' (F S x - y)|| / ||M' y|| for each slice, M' the ``hidden`` lines; their noise is part of it.
 
-    images: x, in the units of the file, reconstructed from the volume that :func:`hide` returned.
+    images: x of all sets of maps, in the units of the file, reconstructed from the volume that :func:`hide` returned.
     """
-    sense = Sense(volume.sens_maps, hidden)
+    sense = volume.sense.seeing(hidden)
     lines = sense.keep(volume.kspace)
     wrong = by_column(sense(images / volume.scale[:, None, None]) - lines).sum(-1)
     return (wrong / by_column(lines).sum(-1).clamp_min(TINY)).sqrt()

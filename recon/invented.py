@@ -32,13 +32,16 @@ class Invented:
     misfits: tuple[float, float, float]
 
 
-def invent(volume: PreparedVolume, images: Complex[Tensor, "slice y x"], lesion: Lesion) -> Invented:
+def invent(volume: PreparedVolume, images: Complex[Tensor, "slice v x"], lesion: Lesion) -> Invented:
     """Draw ``lesion`` into its slice of ``images`` (in the units of the file), then take from it what the measured samples
-    determine: b -> argmin_z ||A z||^2 / noise^2 + ||z - b||^2 / SPREAD^2. Of one pixel 1 - :func:`determined_share` is left."""
+    determine: b -> argmin_z ||A z||^2 / noise^2 + ||z - b||^2 / SPREAD^2. Of one pixel 1 - :func:`determined_share` is left.
+
+    images: of all sets of maps, ``Reconstruction.mean_of_sets``; the lesion is in the first's."""
     these = slice(lesion.slice, lesion.slice + 1)
     problem, scale = problem_of(volume, these), volume.scale[lesion.slice]
     image = images[these] / scale
-    profile = lesion.profile(problem.matrix)
+    profile = torch.zeros(problem.image_shape)
+    profile[: problem.matrix[0]] = lesion.profile(problem.matrix)
     around = (profile * image.abs()).sum() / profile.sum()
     added = lesion.contrast * around * profile * torch.polar(torch.ones(()), image.angle())
     unmeasured = replace(problem, kspace=torch.zeros_like(problem.kspace))
@@ -48,8 +51,8 @@ def invent(volume: PreparedVolume, images: Complex[Tensor, "slice y x"], lesion:
     without, drawn, corrected = (residual(problem, one).item() for one in shown)
     return Invented(
         lesion=lesion,
-        drawn=shown[1][0] * scale,
-        corrected=shown[2][0] * scale,
+        drawn=shown[1][0, : problem.matrix[0]] * scale,
+        corrected=shown[2][0, : problem.matrix[0]] * scale,
         left=float(changes[1] / changes[0]),
         misfits=(without, drawn, corrected),
     )

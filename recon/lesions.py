@@ -42,14 +42,15 @@ class Lesioned:
     """A scan with lesions, prepared as the one without. reference: its :func:`recon.reconstruct.reference_image`."""
 
     volume: PreparedVolume
-    reference: Complex[Tensor, "slice y x"]
+    reference: Complex[Tensor, "slice v x"]
     lesions: tuple[Lesion, ...]
 
 
 def place_lesions(complete: PreparedVolume, seed: int) -> tuple[Lesion, ...]:
     """One lesion of each width and contrast a slice, where there is signal, apart from each other; fewer if room is lacking."""
     placed = []
-    for index, image in enumerate(problem_of(complete).adjoint.abs()):
+    rows = complete.kspace.shape[-2]
+    for index, image in enumerate(problem_of(complete).adjoint[:, :rows].abs()):
         generator = Generator().manual_seed(mask_seed(complete.name, index, seed, "lesions"))
         smooth = avg_pool2d(image[None, None], 5, 1, 2)[0, 0]
         darkest = -avg_pool2d((smooth < BRIGHT * smooth.quantile(0.99)).float()[None, None], 9, 1, 4)[0, 0]
@@ -74,17 +75,19 @@ def lesion_kspace(
 
     b = contrast x (local magnitude) x profile x (local phase), of the coil-combined ``complete`` volume; its coils must not be
     compressed, so that the receive coils' maps are those of the volume taken back through its ``coil_transform``.
-    rows: of the scan, more than the volume's if its readout is oversampled.
+    rows: of the scan, more than the volume's if its readout is oversampled. Of two sets of maps they are in the first one's
+    image.
     """
     problem = problem_of(complete)
-    blobs = torch.zeros_like(problem.adjoint)
+    images = problem.adjoint[:, : problem.matrix[0]]
+    blobs = torch.zeros_like(images)
     for lesion in lesions:
-        image, profile = problem.adjoint[lesion.slice], lesion.profile(problem.matrix)
+        image, profile = images[lesion.slice], lesion.profile(problem.matrix)
         tissue = (profile * image.abs()).sum() / profile.sum()
         blobs[lesion.slice] += lesion.contrast * tissue * profile * torch.polar(torch.ones(()), image.angle())
     coil_images = torch.zeros(*problem.kspace.shape[:2], rows, problem.matrix[1], dtype=blobs.dtype)
     top = rows // 2 - problem.matrix[0] // 2
-    coil_images[..., top : top + problem.matrix[0], :] = problem.sense.maps * blobs[:, None]
+    coil_images[..., top : top + problem.matrix[0], :] = complete.sens_maps * blobs[:, None]
     return torch.einsum("srv,svyx->sryx", torch.linalg.pinv(complete.coil_transform), fft2c(coil_images))
 
 
@@ -98,13 +101,14 @@ def contrast_recovery(
 
     1: all of it came back; 0: the method ignores it. with_lesions, without: by the same method, settings and seed. low, high:
     a 90 % interval from the spread of sum w |sample with| over the K samples, Student's t, None where K is 1. Magnitudes,
-    because coil maps of the two scans may differ in phase.
+    because coil maps of the two scans may differ in phase. Of two sets of maps all is the first one's.
     """
     rows = []
+    with_truth = lesioned.reference[:, : reference.shape[-2]]
     for lesion in lesioned.lesions:
         index = lesion.slice
         profile = lesion.profile((reference.shape[-2], reference.shape[-1]))
-        true = (profile * (lesioned.reference[index].abs() - reference[index].abs())).sum()
+        true = (profile * (with_truth[index].abs() - reference[index].abs())).sum()
         mean = (profile * (with_lesions.mean[index].abs() - without.mean[index].abs())).sum() / true
         amplitudes = (profile * with_lesions.samples[index].abs()).sum((-2, -1)) / true
         count, half = len(amplitudes), None

@@ -3,7 +3,8 @@
 Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key and shape); ``mean`` complex64; ``std`` and
 ``determined_share`` float32, all of that shape; ``samples`` complex64 [slice, k, y, x], optional; ``measured_residual``
 float32 [slice]; ``methods/NAME`` float32, the magnitude by each other method, ``measured_residual`` its attribute;
-``reference`` float32, if there is one; attributes: what is in :class:`About`, as JSON, and ``made_from``, by which a rerun
+``reference`` float32, if there is one; ``second_set`` complex64 [slice, y, x], the mean of the second set of maps, absent where
+one is enough: all else is the first set's; attributes: what is in :class:`About`, as JSON, and ``made_from``, by which a rerun
 knows the file again. Where the attribute ``magnitude`` is rss, all images, samples and stds are as a root sum of squares over
 the receive coils (:mod:`recon.reference`), else coil-combined. ``held_out``, if lines could be hidden, is
 :class:`recon.held_out.HeldOut`: ``slices``, ``noise`` [n], of every method ``errors/NAME`` and ``one/NAME`` float32 [n] and
@@ -76,7 +77,7 @@ class Outcome:
     results: Mapping[str, Reconstruction]
     kept: str
     share: Magnitudes
-    reference: Complex[Tensor, "slice y x"] | None = None
+    reference: Complex[Tensor, "slice v x"] | None = None
     held_out: HeldOut | None = None
     temperature: float | None = None
     notes: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class Study:
 
     residuals: method (the reconstruction's own too) -> misfit on the measured samples over the noise level, per slice.
     held_out: of the slices that it names, whichever were read; None of scans without lines to hide, and of older files.
+    second_set: the mean of the second set of maps, if there is one.
     """
 
     path: Path
@@ -102,6 +104,7 @@ class Study:
     residuals: Mapping[str, Float[Tensor, " slice"]]
     reference: Magnitudes | None
     held_out: HeldOut | None = None
+    second_set: Complex[Tensor, "slice y x"] | None = None
 
     @property
     def title(self) -> str:
@@ -156,7 +159,9 @@ def write_reconstruction(path: Path, outcome: Outcome) -> None:
                 methods[name] = other.mean.abs().numpy()
                 methods[name].attrs["measured_residual"] = other.measured_residual.numpy()
         if outcome.reference is not None:
-            file["reference"] = outcome.reference.abs().numpy()
+            file["reference"] = outcome.reference[:, : found.mean.shape[-2]].abs().numpy()
+        if found.second is not None:
+            file["second_set"] = found.second.mean(1).numpy()
         if outcome.held_out is not None:
             write_held_out(file.create_group("held_out"), outcome.held_out)
         if outcome.made_from is not None:
@@ -219,6 +224,7 @@ def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
                 residuals=residuals,
                 reference=tensor(file, "reference", slices) if "reference" in file else None,
                 held_out=read_held_out(file) if "held_out" in file else None,
+                second_set=tensor(file, "second_set", slices) if "second_set" in file else None,
             )
     except (OSError, KeyError, ValueError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else error.args[0] if error.args else error

@@ -13,11 +13,11 @@ from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.memory import keep_freed_memory, out_of_memory_is_a_user_error
 from mri_ambient.physics.masks import mask_seed
-from mri_ambient.physics.resolution import resize_image
+from mri_ambient.physics.sense import apart, stacked
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
-from recon.problem import Problem, problem_of, project
+from recon.problem import Problem, magnitude, problem_of, project, resized_images
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
 PIXELS = 32 * 128**2  # of all slices and samples together that a method works on at once; bounds memory
@@ -27,6 +27,7 @@ PIXELS = 32 * 128**2  # of all slices and samples together that a method works o
 class Reconstruction:
     """K images a slice, in the units of the file's k-space; K = 1 for methods without spread.
 
+    second: those of the second set of maps, None with one set; what is shown, exported and said of "the image" is the first's.
     measured_residual: of the mean, per slice, the root mean square misfit on the measured samples over the noise level.
     matrix: the matrix at which the prior worked. settings: the method's, as used.
     """
@@ -39,6 +40,7 @@ class Reconstruction:
     seed: int
     prior: Card | None
     settings: Any = None
+    second: Complex[Tensor, "slice k y x"] | None = None
 
     @property
     def title(self) -> str:
@@ -48,6 +50,22 @@ class Reconstruction:
     @property
     def mean(self) -> Complex[Tensor, "slice y x"]:
         return self.samples.mean(1)
+
+    @property
+    def samples_of_sets(self) -> Complex[Tensor, "slice k v x"]:
+        """The samples of all sets of maps, one under the other, as the forward model takes them."""
+        return stacked(self.samples, self.second)
+
+    @property
+    def mean_of_sets(self) -> Complex[Tensor, "slice v x"]:
+        """Their means."""
+        return stacked(self.mean, None if self.second is None else self.second.mean(1))
+
+    @property
+    def magnitudes(self) -> tuple[Float[Tensor, "slice y x"], Float[Tensor, "slice y x"]]:
+        """Of the first sample and of the mean, all sets together (:func:`recon.problem.magnitude`): what errors are of."""
+        rows = self.samples.shape[-2]
+        return magnitude(self.samples_of_sets[:, 0], rows), magnitude(self.mean_of_sets, rows)
 
     @property
     def spreads(self) -> bool:
@@ -100,7 +118,7 @@ def reconstruct(
     settings = settings or chosen.settings
     steps = getattr(settings, "steps", 1)
     at_once = f"{method}, {samples} samples of {matrix[0]}x{matrix[1]} at once"
-    count, together = len(volume.kspace), max(1, pixels // (samples * matrix[0] * matrix[1]))
+    count, together = len(volume.kspace), max(1, pixels // (samples * volume.sets * matrix[0] * matrix[1]))
     images, residuals = [], []
     with progress_bar() as bar:
         task = bar.add_task(method, total=steps * count)
@@ -114,14 +132,17 @@ def reconstruct(
                     problem.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
                 )
             if chosen.kinds:
-                found = project(problem, resize_image(found, problem.matrix), PROJECTION_SPREAD, PROJECTION_STEPS)
+                found = resized_images(found, volume.sets, problem.matrix)
+                found = project(problem, found, PROJECTION_SPREAD, PROJECTION_STEPS)
                 found = torch.where(problem.sense.support, found, 0)
             images.append(found.movedim(0, 1))
             residuals.append(residual(problem, found.mean(0)))
             bar.update(task, completed=steps * slices.stop)
+    first, *others = apart(torch.cat(images) * volume.scale[:, None, None, None], volume.sets).unbind(-3)
     return Reconstruction(
         method=method,
-        samples=torch.cat(images) * volume.scale[:, None, None, None],
+        samples=first,
+        second=others[0] if others else None,
         measured_residual=torch.cat(residuals),
         seconds=time.perf_counter() - start,
         matrix=matrix,
@@ -148,13 +169,14 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
     return rows, columns
 
 
-def residual(problem: Problem, images: Complex[Tensor, "slice y x"]) -> Float[Tensor, " slice"]:
+def residual(problem: Problem, images: Complex[Tensor, "slice v x"]) -> Float[Tensor, " slice"]:
     """Root mean square of (A x - y) over the measured samples, in units of the noise of a complex sample."""
     misfit = (problem.sense(images) - problem.kspace).abs().square().sum((-3, -2, -1))
     count = problem.sense.mask.expand(-1, *problem.matrix).sum((-2, -1)) * problem.kspace.shape[1]
     return (misfit / count).sqrt() / (2**0.5 * problem.noise_std)
 
 
-def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice y x"]:
-    """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE)."""
+def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice v x"]:
+    """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE); of two sets one
+    under the other, of which :func:`recon.problem.magnitude` is compared."""
     return problem_of(volume).adjoint * volume.scale[:, None, None]

@@ -24,7 +24,7 @@ from recon.outputs import Outputs
 from recon.problem import problem_of
 from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct
-from recon.reference import RSS, explained, rss_gain, scaled
+from recon.reference import RSS, explained, scaled, way_back
 from recon.report import write_report
 from recon.summary import draw, notes
 from recon.tuning import Nearest, Tuned, doubts, find_tuned, nearest
@@ -46,7 +46,7 @@ def tools_for(choices: Choices) -> Tools:
 
 
 def run_methods(
-    volume: PreparedVolume, reference: Complex[Tensor, "slice y x"] | None, choices: Choices, tools: Tools
+    volume: PreparedVolume, reference: Complex[Tensor, "slice v x"] | None, choices: Choices, tools: Tools
 ) -> Outcome:
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
@@ -54,14 +54,15 @@ def run_methods(
     method can't do this scan.
     """
     kept, priors = choices.kept, tools.priors
-    gain = rss_gain(volume) if choices.magnitude == RSS else None
+    if choices.magnitude == RSS:
+        way_back(volume)  # or it is refused before the work
     chosen, said = tuned_settings(volume, choices, tools)
     results = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
         drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
         results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
-    said = [*notes(volume, results, priors), *said]
+    said = [*volume.provenance.get("notes", ()), *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)
         said += verdicts(held, results)
@@ -70,8 +71,8 @@ def run_methods(
         said.append(f"no held-out error: {error}")
     if kept in chosen:
         said += doubts(results[kept], chosen[kept], held)
-    if gain is not None:
-        results = {name: scaled(found, gain) for name, found in results.items()}
+    if choices.magnitude == RSS:
+        results = {name: scaled(found, volume) for name, found in results.items()}
         said.append(explained(volume))
     return Outcome(
         volume=volume,

@@ -15,6 +15,7 @@ from recon.calibration import spread_over_error
 from recon.held_out import HeldOut
 from recon.metrics import METRICS
 from recon.panel import draw_panel
+from recon.problem import magnitude
 from recon.recon_file import Outcome
 from recon.reconstruct import Reconstruction
 from recon.reference import MVUE, NAMES
@@ -27,18 +28,20 @@ NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly
 def table(
     volume: PreparedVolume,
     results: Mapping[str, Reconstruction],
-    reference: Complex[Tensor, "slice y x"] | None,
+    reference: Complex[Tensor, "slice v x"] | None,
     held: HeldOut | None = None,
-    magnitude: str = MVUE,
+    against: str = MVUE,
 ) -> Table:
     """Seconds, measured-line residual and error on hidden lines of each method; with a reference, errors of one sample and of
     the mean."""
     kind = "simulated" if volume.provenance["simulated"] else "raw"
     title = f"{volume.name} ({kind}), R={volume.accel:.2f}, ACS {volume.acs[1]} lines"
     caption = "residual: misfit on the measured samples over the noise level."
+    rows = volume.kspace.shape[-2]
     if reference is not None:
+        truth = magnitude(reference, rows).numpy()
         caption += (
-            f" Errors: magnitude against {NAMES[magnitude]} of the complete scan, data range = volume maximum."
+            f" Errors: magnitude against {NAMES[against]} of the complete scan, data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
     if held is not None:
@@ -51,9 +54,9 @@ def table(
         for label, images in _versions(name, found).items():
             row = []
             if reference is not None:
-                row = [f"{metric(reference.abs().numpy(), images):.3f}" for metric in METRICS.values()]
+                row = [f"{metric(truth, images):.3f}" for metric in METRICS.values()]
                 of_mean = label != name and label == found.title
-                spread = f"{spread_over_error(found, reference):.2f}" if found.spreads else "no spread"
+                spread = f"{spread_over_error(found, reference[:, :rows]):.2f}" if found.spreads else "no spread"
                 row.append(spread if of_mean else "")
             hidden = "" if held is None else f"{(held.errors if label == found.title else held.one)[name].mean():.2f}"
             seconds = f"{found.seconds / len(found.samples):.2f}"
@@ -77,6 +80,11 @@ def counted(count: int, thing: str) -> str:
 def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior]) -> Iterator[str]:
     """What a reader must know of each prior that was used: which, at which resolution, whether the std means anything."""
     matrix = tuple(volume.kspace.shape[-2:])
+    if volume.sets == 2:
+        yield (
+            "the object is larger than the field of view and folds onto itself, so that each pixel has two coil maps: images "
+            "are the first set's (the file keeps the second's as `second_set`), errors those of both together"
+        )
     for name, prior in priors.items():
         found = results[name]
         yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
@@ -114,17 +122,12 @@ def draw(path: Path, outcome: Outcome) -> None:
         title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]}"
     if found.samples.shape[1] > 1 and not found.spreads:
         title += f"; no std: {NO_SPREAD}"
-    truth = None if reference is None else reference[middle].abs().numpy()
+    truth = None if reference is None else reference[middle, : volume.kspace.shape[-2]].abs().numpy()
     sampling = volume.mask[middle].expand(volume.kspace.shape[-2:]).float().numpy()
     draw_panel(path, images, std, outcome.share[middle].numpy(), sampling, truth, title)
 
 
 def _versions(name: str, found: Reconstruction) -> dict:
     """What is judged: the one image; or one sample and the mean of all."""
-    count = found.samples.shape[1]
-    if count == 1:
-        return {name: found.samples[:, 0].abs().numpy()}
-    return {
-        f"{name}, one sample": found.samples[:, 0].abs().numpy(),
-        found.title: found.mean.abs().numpy(),
-    }
+    one, mean = (image.numpy() for image in found.magnitudes)
+    return {name: one} if found.samples.shape[1] == 1 else {f"{name}, one sample": one, found.title: mean}

@@ -218,7 +218,10 @@ def held_out_rows_of(source: Source, volume: PreparedVolume, accel: float, plan:
         def compute(_: Path | None) -> Row:
             prior = cached_prior(run.prior) if run.prior else None
             found = reconstruct(shown, run.method, prior, plan.samples, plan.seed, run.settings)
-            return {"held_out": held_out_error(volume, hidden, found.mean).tolist(), "realised_accel": volume.accel}
+            return {
+                "held_out": held_out_error(volume, hidden, found.mean_of_sets).tolist(),
+                "realised_accel": volume.accel,
+            }
 
         identity = identity_of(source, run, plan) | {"criterion": HELD_OUT}
         return kept(folder, f"{source.name}_R{accel:g}_{run.label}_held-out", identity, compute)

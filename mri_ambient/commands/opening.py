@@ -38,6 +38,7 @@ def read(path: Path, settings: PrepareSettings) -> Opened:
 
 def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
     """What a user should know before waiting."""
+    yield from found.notes if isinstance(found, Scan) else ()  # of a prepared volume `prep` has said it
     if found.fully_sampled and settings.accel is None:
         yield (
             "the scan is complete and is reconstructed from all of its lines: nothing is left out, and no error can be shown; "
@@ -47,7 +48,7 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
 
 def made_ready(
     found: Opened, settings: PrepareSettings, magnitude: str = "mvue"
-) -> tuple[PreparedVolume, Complex[Tensor, "slice y x"] | None]:
+) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
     from recon.reference import reference_of
 

@@ -37,6 +37,10 @@ def simulate(
         str, typer.Option("--contrasts", help="T1,T2,FLAIR,PD,T1-post, or words in the names of --anatomy's series.")
     ] = "",
     off_resonance: Annotated[bool, typer.Option("--off-resonance", help="Steep phase near an air cavity.")] = False,
+    wrap: Annotated[
+        float,
+        typer.Option("--wrap", min=0, max=1, help="The head is so much wider than the field of view: 0.15 is 15 %."),
+    ] = 0.0,
     seed: Seed = 0,
     workers: Workers = 1,
     force: Force = False,
@@ -46,7 +50,7 @@ def simulate(
 
     chosen = tuple(dict.fromkeys(word.strip() for word in contrasts.split(",") if word.strip()))
     source = None if anatomy is None else str(anatomy)
-    settings = SimulateSettings(matrix, slices, coils, snr, seed, source, chosen, off_resonance)
+    settings = SimulateSettings(matrix, slices, coils, snr, seed, source, chosen, off_resonance, wrap)
     paths = simulate_folder(folder, subjects, settings, force, workers)
     typer.echo(f"{len(paths)} simulated scans in {folder}")
 

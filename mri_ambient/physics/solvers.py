@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mri_ambient.physics.sense import Sense
 
-Image = Complex[Tensor, "*batch y x"]
+Image = Complex[Tensor, "*batch v x"]
 Operator = Callable[[Tensor], Tensor]
 StepSizes = list[tuple[Tensor, Tensor]]
 
@@ -38,8 +38,8 @@ def data_consistency(
 
 def regularised_solution(
     sense: Sense,
-    adjoint: Complex[Tensor, "*#batch y x"],
-    anchor: Complex[Tensor, "*#batch y x"] | None,
+    adjoint: Complex[Tensor, "*#batch v x"],
+    anchor: Complex[Tensor, "*#batch v x"] | None,
     weight: float | Shaped[Tensor, "..."],
     iterations: int,
 ) -> Image:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from mri_ambient.errors import UserError
-from mri_ambient.physics.sense import Sense
+from mri_ambient.physics.sense import Sense, apart, sense_of
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.unet import UNet
 
@@ -47,21 +47,22 @@ class Denoiser(nn.Module):
     def forward(
         self,
         kspace: Complex[Tensor, "batch coil y x"],
-        maps: Complex[Tensor, "batch coil y x"],
+        maps: Complex[Tensor, "batch coil v x"],
         mask: Bool[Tensor, "#batch #y x"],
         sigma: Float[Tensor, " batch"],
-    ) -> Complex[Tensor, "batch y x"]:
-        """The estimate of E[x | kspace, mask, sigma], 0 where no coil sees."""
-        sense = Sense(maps, mask)
+    ) -> Complex[Tensor, "batch v x"]:
+        """The estimate of E[x | kspace, mask, sigma], 0 where no coil sees. With two sets of maps (:class:`Sense`) the data
+        are those of both, and the U-Nets see each set's image alone."""
+        sense = sense_of(kspace, maps, mask)
         return torch.where(sense.support, self.estimate(sense, kspace, sigma), 0)
 
     def from_measurements(
         self,
         kspace: Complex[Tensor, "batch coil y x"],
-        maps: Complex[Tensor, "batch coil y x"],
+        maps: Complex[Tensor, "batch coil v x"],
         mask: Bool[Tensor, "#batch #y x"],
         noise_std: Float[Tensor, " batch"],
-    ) -> Complex[Tensor, "batch y x"]:
+    ) -> Complex[Tensor, "batch v x"]:
         """E[x | y, M] of measured k-space: its own noise is the only noise, so sigma is its level."""
         return self(kspace, maps, mask, noise_std.clamp_min(SMALLEST_SIGMA))
 
@@ -78,9 +79,14 @@ class Denoiser(nn.Module):
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def run(self, unet: UNet, images: Tensor, conditions: Tensor) -> Tensor:
+    def run(self, unet: UNet, images: Tensor, conditions: Tensor, sets: int) -> Tensor:
+        """Of images [batch, channel, sets y, x], each set by itself."""
+        if sets > 1:
+            images = apart(images, sets).movedim(2, 1).flatten(0, 1)
+            conditions = conditions.repeat_interleave(sets, 0)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half_precision):
-            return unet(images, conditions).float()
+            found = unet(images, conditions).float()
+        return found if sets == 1 else found.unflatten(0, (-1, sets)).movedim(1, 2).flatten(2, 3)
 
 
 class UNetDenoiser(Denoiser):
@@ -97,9 +103,9 @@ class UNetDenoiser(Denoiser):
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         adjoint = sense.adjoint(kspace)
         skip, out, scale = preconditioning(sigma[:, None, None], self.architecture.sigma_data)
-        mask = sense.mask.expand(adjoint.shape).float().unsqueeze(1)
+        mask = sense.repeated(sense.mask.expand(kspace[:, 0].shape)).float().unsqueeze(1)
         images = torch.cat([to_channels(scale * adjoint), mask], 1)
-        return skip * adjoint + out * to_complex(self.run(self.unet, images, sigma.log()[:, None] / 4))
+        return skip * adjoint + out * to_complex(self.run(self.unet, images, sigma.log()[:, None] / 4, sense.sets))
 
 
 class UnrolledDenoiser(Denoiser):
@@ -121,7 +127,7 @@ class UnrolledDenoiser(Denoiser):
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         sigma_data = self.architecture.sigma_data
         adjoint = sense.adjoint(kspace)
-        density = sense.mask.expand(adjoint.shape).float().mean((-2, -1))
+        density = sense.mask.expand(kspace[:, 0].shape).float().mean((-2, -1))
         conditions = torch.stack([sigma.log() / 4, density], 1)
         scaled_adjoint = to_channels(adjoint / (sigma_data + sigma[:, None, None]))
         anchor = None
@@ -131,7 +137,7 @@ class UnrolledDenoiser(Denoiser):
             weight = nn.functional.softplus(self.strength[k]) * sigma**2 / (share * sigma_data**2) + floor
             solution = regularised_solution(sense, adjoint, anchor, weight[:, None, None], self.architecture.iterations)
             images = torch.cat([to_channels(solution / sigma_data), scaled_adjoint], 1)
-            anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions))
+            anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions, sense.sets))
         assert anchor is not None
         return anchor
 

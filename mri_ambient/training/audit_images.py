@@ -12,7 +12,6 @@ from torch import Tensor
 
 from mri_ambient.console import track
 from mri_ambient.errors import UserError
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.priors.find import beside
 from mri_ambient.priors.runs import CARD
@@ -122,19 +121,21 @@ def images_of(path: Path, prior: Prior, option: str) -> Iterator[tuple[Float[Ten
 
 @torch.no_grad()
 def combined(path: Path, prior: Prior, option: str) -> Complex[Tensor, "slice y x"]:
-    slices = read_sampling(path).shape[0]
+    """Of two sets of maps the first one's images."""
+    slices, _, rows, _ = read_sampling(path).shape
     images = []
     for first in range(0, slices, BATCH):
         volume = read_volume(path, slice(first, first + BATCH))
         if volume.fully_sampled:
-            images.append(Sense(volume.sens_maps, volume.mask).adjoint(volume.kspace))
+            images.append(volume.sense.adjoint(volume.kspace)[..., :rows, :])
             continue
         if prior.card.kind == "masked" or not (prior.path.parent / CARD).exists():
             raise UserError(
                 f"{path}: is undersampled, and there is no image of it to compare; pass {option} FOLDER of full scans"
             )
         denoiser = load_prior(prior.path.parent).denoiser
-        images.append(denoiser.from_measurements(volume.kspace, volume.sens_maps, volume.mask, volume.noise_std))
+        found = denoiser.from_measurements(volume.kspace, volume.sense.maps, volume.mask, volume.noise_std)
+        images.append(found[..., :rows, :])
     return torch.cat(images)
 
 

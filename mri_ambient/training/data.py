@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import mask_seed, slice_mask
-from mri_ambient.physics.sense import whole_image
+from mri_ambient.physics.sense import Sense, apart, sense_of, whole_image
 from mri_ambient.store import dataset, read_sampling, read_slice, read_subject
 
 
@@ -24,16 +24,21 @@ from mri_ambient.store import dataset, read_sampling, read_slice, read_subject
 class Batch:
     """Measured k-space (0 elsewhere), the maps, the mask M of what was measured, and where M could have had lines.
 
-    noise_std: of a real component of a k-space sample, 0 where images are taken for the truth.
+    noise_std: of a real component of a k-space sample, 0 where images are taken for the truth. All slices have as many sets of
+    maps, one under the other.
     """
 
     kspace: Complex[Tensor, "batch coil y x"]
-    maps: Complex[Tensor, "batch coil y x"]
+    maps: Complex[Tensor, "batch coil v x"]
     mask: Bool[Tensor, "batch 1 x"]
     acquired: Bool[Tensor, "batch x"]
     noise_std: Float[Tensor, " batch"]
     acs: tuple[int, ...]
     names: tuple[str, ...]
+
+    def sense(self, mask: Bool[Tensor, "batch 1 x"]) -> Sense:
+        """The forward model behind ``mask``."""
+        return sense_of(self.kspace, self.maps, mask)
 
     def turned(self, generator: Generator) -> "Batch":
         """Each slice times one random phase: a scan's phase is known only up to a constant."""
@@ -49,7 +54,8 @@ class Batch:
         length = self.kspace.shape[axis]
         start = int(torch.randint(length - size + 1, (1,), generator=generator))
         hybrid = ifftc(self.kspace, (axis,)).narrow(axis, start, size)
-        return self._with(fftc(hybrid, (axis,)), self.maps.narrow(axis, start, size))
+        sets = apart(self.maps, self.sense(self.mask).sets).narrow(axis, start, size)
+        return self._with(fftc(hybrid, (axis,)), sets.flatten(-3, -2))
 
     def part(self, rank: int, count: int) -> "Batch":
         """Every ``count``-th slice, from ``rank`` on."""
@@ -94,7 +100,7 @@ class MeasuredSlices:
         self.paths = volumes_in(folder) if paths is None else list(paths)
         if not self.paths:
             raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
-        self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)
+        self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)  # by shape and sets of maps
         self.samplings = {path: read_sampling(path) for path in self.paths}
         for path, sampling in self.samplings.items():
             if sampling.mask.shape[1] != 1:
@@ -102,7 +108,7 @@ class MeasuredSlices:
                     f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
                 )
             slices, *shape = sampling.shape
-            self.groups[tuple(shape)] += [(path, i) for i in range(slices)]
+            self.groups[(*shape, sampling.sets)] += [(path, i) for i in range(slices)]
 
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))

@@ -8,7 +8,6 @@ from jaxtyping import Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.physics.masks import line_mask, measured_probability, remove_lines
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser, build_denoiser
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import Batch, Slices
@@ -65,8 +64,8 @@ class KspaceTask:
         shown = draw_shown(batch, config, generator)
         mean, spread = config.log_sigma
         sigma = torch.exp(mean + spread * torch.randn(len(batch.kspace), generator=generator))
-        coils = batch.kspace.shape[1:2] if config.loss in KSPACE_NOISE else ()
-        shape = (len(batch.kspace), *coils, *batch.kspace.shape[-2:])
+        like = batch.kspace if config.loss in KSPACE_NOISE else batch.maps[:, 0]
+        shape = tuple(like.shape)
         noise = math.sqrt(2) * torch.randn(shape, dtype=torch.complex64, generator=generator)
         return DrawnSlices(batch, shown, sigma, noise)
 
@@ -77,7 +76,7 @@ class KspaceTask:
     def picture(self, denoiser: Denoiser, drawn: DrawnSlices, count: int = 4) -> Float[Tensor, "1 y x"]:
         """Of a few slices of a batch, the adjoint of what was shown above what came out."""
         batch, shown = drawn.batch, drawn.shown
-        before = Sense(batch.maps, shown.mask).adjoint(batch.kspace)[:count].abs()
+        before = batch.sense(shown.mask).adjoint(batch.kspace)[:count].abs()
         after = denoise(denoiser, batch, shown, drawn.sigma, drawn.noise)[:count].abs()
         return torch.cat([torch.cat(list(row), -1) for row in (before, after)], -2)[None].clamp(0, 1).cpu()
 

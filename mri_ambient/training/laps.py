@@ -37,11 +37,11 @@ class EStep(Protocol):
         self,
         prior: Prior | None,
         kspace: Complex[Tensor, "slice coil y x"],
-        maps: Complex[Tensor, "slice coil y x"],
+        maps: Complex[Tensor, "slice coil v x"],
         mask: Bool[Tensor, "slice 1 x"],
         noise_std: Float[Tensor, " slice"],
         generators: Sequence[Sequence[Generator]],
-    ) -> Complex[Tensor, "draw slice y x"]: ...
+    ) -> Complex[Tensor, "draw slice v x"]: ...
 
 
 def iterate(
@@ -108,7 +108,8 @@ def reconstruct_training_scans(
 ) -> None:
     """Write what the E-step draws of every training slice. A finished file is not repeated; several processes share the files.
 
-    Random numbers depend on (volume, slice, lap, draw) alone.
+    Random numbers depend on (volume, slice, lap, draw) alone. Of two sets of maps the first one's images are kept: the second
+    one's are black but for where the object folds onto itself, and would teach that heads are.
     """
     ranks = current_ranks()
     writable_folder(out)
@@ -125,7 +126,8 @@ def reconstruct_training_scans(
                     [Generator().manual_seed(mask_seed(path.stem, i, lap, f"draw {draw}")) for i in indices.tolist()]
                     for draw in range(config.draws)
                 ]
-                images.append(e_step(prior, part.kspace, part.maps, part.mask, part.noise_std, generators).numpy())
+                drawn = e_step(prior, part.kspace, part.maps, part.mask, part.noise_std, generators)
+                images.append(drawn[..., : part.kspace.shape[-2], :].numpy())
                 bar.advance(task, len(indices))
             with atomic_write(out / path.name) as temporary, h5py.File(temporary, "w") as file:
                 file["image"] = np.concatenate(images, 1)

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.pixel_denoiser import PixelDenoiser
 from mri_ambient.training.data import Batch
@@ -33,12 +32,12 @@ Loss = Callable[[Denoiser, Batch, Shown, Tensor, Tensor], Tensor]
 
 def denoise(
     denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Float[Tensor, " batch"], noise: Complex[Tensor, "batch ..."]
-) -> Complex[Tensor, "batch y x"]:
+) -> Complex[Tensor, "batch v x"]:
     """D(M~ y + A~ sigma z), or for noise in k-space D(M~ (y + sigma e)): made from measured samples and noise alone."""
     if noise.ndim == batch.kspace.ndim:
         noisy = torch.where(shown.mask.unsqueeze(1), batch.kspace + sigma[:, None, None, None] * noise, 0)
         return denoiser(noisy, batch.maps, shown.mask, total_noise(batch, sigma))
-    sense = Sense(batch.maps, shown.mask)
+    sense = batch.sense(shown.mask)
     noisy = sense.keep(batch.kspace) + sense(sigma[:, None, None] * noise)
     return denoiser(noisy, batch.maps, shown.mask, sigma)
 
@@ -54,7 +53,7 @@ def weighted(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, nois
     As sum_c |S_c|^2 = 1, summing |F S e|^2 over coils and lines gives |e|^2 over pixels; 1/q undoes how seldom a line that
     was not shown is measured (Millard & Chiew, 2023, for the fixed count of `physics.masks`), cut at W_MAX.
     """
-    measured = Sense(batch.maps, batch.mask)
+    measured = batch.sense(batch.mask)
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - batch.kspace
     weight = (1 / shown.q.clamp_min(1 / W_MAX)).unsqueeze(1)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
@@ -75,7 +74,7 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
     kept = shown.mask.unsqueeze(1)
     target = torch.where(kept, batch.kspace - level**2 / added * noise, batch.kspace)
     weight = torch.where(kept, added**2 / (added**2 + level**2), 1 / shown.q.clamp_min(1 / W_MAX).unsqueeze(1))
-    measured = Sense(batch.maps, batch.mask)
+    measured = batch.sense(batch.mask)
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.keep(target)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
     return masked_weight(total_noise(batch, sigma), denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
@@ -83,14 +82,14 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
 
 def published(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||A^H A D - A^H y||^2 with EDM's w, as published (Aali et al., 2024; Daras et al., 2023)."""
-    measured = Sense(batch.maps, batch.mask)
+    measured = batch.sense(batch.mask)
     error = measured.normal(denoise(denoiser, batch, shown, sigma, noise)) - measured.adjoint(batch.kspace)
     return edm_weight(sigma, denoiser) * squared(error).mean((-2, -1))
 
 
 def supervised(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||D - x||^2 with x = A^H y of complete k-space: the fully sampled control, and the rule of `image` priors."""
-    image = Sense(batch.maps, batch.mask).adjoint(batch.kspace)
+    image = batch.sense(batch.mask).adjoint(batch.kspace)
     error = denoise(denoiser, batch, shown, sigma, noise) - image
     return weight_for(shown, sigma, denoiser) * squared(error).mean((-2, -1))
 

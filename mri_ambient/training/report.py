@@ -15,7 +15,6 @@ from torch import Generator, Tensor
 from mri_ambient.console import track
 from mri_ambient.files import atomic_write
 from mri_ambient.physics.masks import mask_seed
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import read_volume
 from mri_ambient.training.data import Batch, MeasuredSlices, stack
@@ -56,7 +55,7 @@ class Complete:
     """Slices behind their masks, and the coil-combined images of all of their k-space."""
 
     batch: Batch
-    truth: Complex[Tensor, "batch y x"]
+    truth: Complex[Tensor, "batch v x"]
 
 
 def complete_slices(data: MeasuredSlices) -> list[Complete]:
@@ -69,7 +68,7 @@ def complete_slices(data: MeasuredSlices) -> list[Complete]:
         for path, index in islice(places, step // 2, None, step):
             volume = read_volume(path, slice(index, index + 1))
             if volume.fully_sampled:
-                truth = Sense(volume.sens_maps, volume.mask).adjoint(volume.kspace)
+                truth = volume.sense.adjoint(volume.kspace)
                 pairs.append((data.slice(path, index), truth))
         for first in range(0, len(pairs), BATCH):
             batches, truths = zip(*pairs[first : first + BATCH], strict=True)
@@ -91,7 +90,7 @@ def predict_hidden_lines(prior: Prior, description: str, e_step: EStep, held: Se
     energy = one = mean = predicted = noise = 0.0
     count = 1
     for number, item in enumerate(track(held, description, len(held))):
-        batch, hidden = item.batch, Sense(item.batch.maps, item.batch.mask & ~item.shown)
+        batch, hidden = item.batch, item.batch.sense(item.batch.mask & ~item.shown)
         lines, samples = hidden.keep(batch.kspace), hidden(draw(prior, e_step, batch, item.shown, number))
         count = len(samples)
         here = hidden.keep(torch.ones_like(batch.kspace)).real * 2 * batch.noise_std[:, None, None, None] ** 2
@@ -127,9 +126,9 @@ def compare_images(prior: Prior, description: str, e_step: EStep, complete: Sequ
     }
 
 
-def draw(prior: Prior, e_step: EStep, batch: Batch, shown: Tensor, number: int) -> Complex[Tensor, "k batch y x"]:
+def draw(prior: Prior, e_step: EStep, batch: Batch, shown: Tensor, number: int) -> Complex[Tensor, "k batch v x"]:
     """Reconstructions from the lines ``shown`` of batch number ``number``."""
-    kspace = Sense(batch.maps, shown).keep(batch.kspace)
+    kspace = batch.sense(shown).keep(batch.kspace)
     generators = [
         [Generator().manual_seed(mask_seed("held out", number, i, f"draw {k}")) for i in range(len(kspace))]
         for k in range(DRAWS)

@@ -8,7 +8,6 @@ from jaxtyping import Bool
 from torch import Generator, Tensor
 
 from mri_ambient.physics.masks import remove_lines
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.training.data import Batch, MeasuredSlices
 
@@ -41,9 +40,9 @@ def held_out_error(denoiser: Denoiser, batches: Sequence[HeldOut]) -> float:
     device = next(denoiser.parameters()).device
     for held in batches:
         batch, shown = held.batch.to(device), held.shown.to(device)
-        kspace = Sense(batch.maps, shown).keep(batch.kspace)
+        kspace = batch.sense(shown).keep(batch.kspace)
         image = denoiser.from_measurements(kspace, batch.maps, shown, batch.noise_std)
-        hidden = Sense(batch.maps, batch.mask & ~shown)
+        hidden = batch.sense(batch.mask & ~shown)
         wrong += float((hidden(image) - hidden.keep(batch.kspace)).abs().square().sum())
         energy += float(hidden.keep(batch.kspace).abs().square().sum())
     return (wrong / max(energy, 1e-30)) ** 0.5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
@@ -56,10 +56,12 @@ def warm_start(problem: Problem, sigma: Sigma, samples: int, generators: Generat
     return cg_sense(problem) + sigma * complex_noise(samples, problem, generators)
 
 
-def complex_noise(samples: int, problem: Problem, generators: Generators) -> Images:
-    """Unit variance in the real and in the imaginary part."""
-    shape = (samples, *problem.matrix)
-    drawn = [torch.randn(shape, dtype=torch.complex64, generator=generator) for generator in generators]
+def complex_noise(
+    samples: int, problem: Problem, generators: Generators, shape: tuple[int, int] | None = None
+) -> Complex[Tensor, "k slice r x"]:
+    """Unit variance in the real and in the imaginary part; of the shape of the problem's images, or another."""
+    shape = shape or problem.image_shape
+    drawn = [torch.randn((samples, *shape), dtype=torch.complex64, generator=generator) for generator in generators]
     return math.sqrt(2) * torch.stack(drawn, 1)
 
 

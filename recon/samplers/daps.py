@@ -69,7 +69,8 @@ def daps(
 def draw(problem: Problem, anchor: Images, spread: Sigma, iterations: int, generators: Generators) -> Images:
     """From the density proportional to exp(-||A z - y||^2 / (2 noise^2) - ||z - anchor||^2 / (2 spread^2))."""
     samples, coils = len(anchor), problem.kspace.shape[1]
-    coil_noise = torch.stack([complex_noise(samples, problem, generators) for _ in range(coils)], -3)
+    drawn = [complex_noise(samples, problem, generators, problem.matrix) for _ in range(coils)]
+    coil_noise = torch.stack(drawn, -3)
     weight = (problem.noise / spread) ** 2
     perturbed = anchor + spread * complex_noise(samples, problem, generators)
     adjoint = problem.adjoint + problem.noise * problem.sense.adjoint(coil_noise)

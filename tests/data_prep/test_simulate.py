@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep.anatomy import SLICE_SPAN, draw_subject
+from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_folder, simulate_scan
 from mri_ambient.errors import UserError
 
@@ -254,3 +255,44 @@ def test_another_patient_under_the_same_path_is_refused(serial, tmp_path):
             simulate_folder(tmp_path / "out", 1, settings)
     with pytest.raises(UserError, match="other settings"):
         simulate_folder(tmp_path / "out", 1, settings)
+
+
+def test_a_wrapped_scan_is_the_whole_one_folded(tmp_path):
+    """Image for image, without noise and up to the arbitrary scale; so are the stated field of view and the RSS."""
+    silent = replace(SETTINGS, matrix=64, snr=1e7)
+    simulate_scan(tmp_path / "whole.h5", 0, silent)
+    simulate_scan(tmp_path / "wrapped.h5", 0, replace(silent, wrap=0.25))
+    whole, wrapped = images(tmp_path / "whole.h5"), images(tmp_path / "wrapped.h5")
+    columns = wrapped.shape[-1]
+    across = np.flatnonzero((np.abs(whole).sum(1) > 0.1 * np.abs(whole).sum(1).max()).any((0, 1)))
+    assert columns == pytest.approx((np.ptp(across) + 1) / 1.25, abs=3)
+    folded = np.zeros_like(wrapped)
+    for column in range(64):
+        folded[..., (column - 32 + columns // 2) % columns] += whole[..., column]
+    scale = np.vdot(folded, wrapped) / np.vdot(folded, folded)
+    assert np.linalg.norm(wrapped - scale * folded) < 1e-4 * np.linalg.norm(wrapped)
+    with h5py.File(tmp_path / "wrapped.h5") as file:
+        rss = file["reconstruction_rss"][:] / file.attrs["max"]
+    np.testing.assert_allclose(rss, np.linalg.norm(wrapped, axis=1), rtol=0, atol=1e-5)
+    scan = read_scan(tmp_path / "wrapped.h5")
+    assert scan.field_of_view == pytest.approx((230, 230 * columns / 64))
+    assert scan.fully_sampled
+
+
+def test_noise_of_a_wrapped_scan_is_that_of_any(tmp_path):
+    """The folded signal adds up, the receiver's noise does not."""
+    simulate_scan(tmp_path / "a.h5", 0, replace(SETTINGS, matrix=64, wrap=0.25, snr=0.5))
+    with h5py.File(tmp_path / "a.h5") as file:
+        corner = file["kspace"][..., :12, :6]
+        assert corner.real.std() == pytest.approx(file.attrs["noise_std"], rel=0.1)
+        assert corner.imag.std() == pytest.approx(file.attrs["noise_std"], rel=0.1)
+
+
+def test_files_without_wrap_do_not_know_of_it(serial, tmp_path):
+    """So that they have the bytes they always had, and are resumed."""
+    (path,) = simulate_folder(tmp_path, 1, SETTINGS)
+    with h5py.File(path) as file:
+        assert "wrap" not in json.loads(file.attrs["settings"])
+    assert simulate_folder(tmp_path, 1, SETTINGS) == [path]
+    with pytest.raises(UserError, match="other settings"):
+        simulate_folder(tmp_path, 1, replace(SETTINGS, wrap=0.1))

@@ -1,0 +1,62 @@
+"""Two sets of maps a pixel, for objects larger than the field of view: when they are needed, and where they come from.
+
+Where an object folds onto itself two places with different coil sensitivities lie in one pixel, and one map can't explain both;
+ESPIRiT shows it by a second eigenvalue near 1 (soft-SENSE, Uecker et al., MRM 71:990, 2014).
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from data_prep.calibration import box_of, only_acs
+from data_prep.espirit import THRESHOLD, calibration_box, espirit, gram_at, kernel_correlation
+from data_prep.maps import bart_ecalib
+from mri_ambient.physics.fourier import ifft2c
+
+KSpace = Complex[Tensor, "coil y x"]
+NEEDED = 0.028  # of the ACS image's amplitude; simulated heads have up to .027, 15 % too wide .029 to .2
+SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
+CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
+POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
+WITH_TWO_SETS = ("espirit", "bart")
+FEWEST_COILS = 3  # two maps of two coils explain anything
+
+
+def needed_sets(slices: Iterable[KSpace], acs: tuple[int, int], noise_std: Sequence[float]) -> int:
+    """2 if the second set explains more than NEEDED of the ACS image in any slice, else 1: the slices of a volume share the
+    number. noise_std: of a real component of a k-space sample, for each slice."""
+    shares = (second_share(kspace, acs, level) for kspace, level in zip(slices, noise_std, strict=True))
+    return 2 if any(share > NEEDED for share in shares) else 1
+
+
+def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> float:
+    """||S_2^H c|| / ||c|| over the pixels where the second eigenvalue is above SECOND and the third is not, c the ACS image.
+
+    A threshold on the eigenvalue alone would count dark pixels, and those beside the head where noise decides; where the third
+    eigenvalue is near 1 too the calibration has taken noise for signal, and nothing follows.
+    """
+    coils, rows, columns = kspace.shape
+    if coils < FEWEST_COILS:
+        return 0.0
+    box = calibration_box(acs)
+    correlation = kernel_correlation(box_of(kspace, box), THRESHOLD, noise_std)
+    down, across = (max(1, size // POINTS) for size in (rows, columns))
+    gram = gram_at(correlation, (rows, columns), torch.arange(0, rows, down))[:, ::across]
+    values, vectors = torch.linalg.eigh(gram)
+    images = ifft2c(only_acs(kspace, box))[:, ::down, ::across].permute(1, 2, 0)
+    second = (vectors[..., -2].conj() * images).sum(-1)
+    folded = (values[..., -2] > SECOND) & (values[..., -3] <= SECOND)
+    return float(second[folded].norm() / images.norm())
+
+
+def two_sets(
+    kspace: KSpace, acs: tuple[int, int], source: str, noise_std: float
+) -> tuple[Complex[Tensor, "coil y x"], Complex[Tensor, "coil y x"]]:
+    """The maps of both sets by `espirit` or `bart`."""
+    if source == "bart":
+        first, second = bart_ecalib(kspace, acs, 2, CROP)
+    else:
+        first, second = espirit(kspace, acs, noise_std, sets=2, crop=CROP)
+    return first, second

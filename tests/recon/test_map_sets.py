@@ -1,0 +1,263 @@
+"""A head wider than the field of view, reconstructed with two sets of maps."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.physics.fourier import ifft2c
+from mri_ambient.physics.sense import apart, whole_image
+from mri_ambient.physics.solvers import regularised_solution
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.store import PreparedVolume
+from recon.classical import TvSettings, cg_sense, l1_wavelet, tv
+from recon.classical_bart import call, pics
+from recon.denoising import denoiser_for
+from recon.determined import SPREAD, determined_share
+from recon.e_step import e_step
+from recon.held_out import held_out_error, hide
+from recon.invented import invent
+from recon.lesions import Lesion, lesion_kspace, place_lesions
+from recon.methods import METHODS
+from recon.metrics import nrmse
+from recon.problem import Problem, magnitude, problem_of, resized_images
+from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
+from recon.reconstruct import reconstruct, reference_image
+from recon.samplers.mmps import MmpsSettings
+from recon.series import every_series
+from recon.summary import notes, table
+from tests.folded import ACS, folded_scan
+from tests.operators import random_complex
+from tests.recon.test_reconstruct import EVERY_METHOD, NEEDS_BART, short, untrained
+
+ROWS = 80
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    whole = folded_scan(tmp_path_factory.mktemp("folded"))
+    return replace(whole, kspace=whole.kspace[:1])
+
+
+@pytest.fixture(scope="module")
+def folded(scan) -> PreparedVolume:
+    """One slice at R=2."""
+    return prepare(scan, PrepareSettings(accel=2, acs=ACS))
+
+
+@pytest.fixture(scope="module")
+def truth(scan, folded) -> torch.Tensor:
+    return magnitude(reference_image(complete(scan, folded)), ROWS)
+
+
+@pytest.fixture(scope="module")
+def problem(folded) -> Problem:
+    return problem_of(folded)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_every_method_beats_zero_filled(method, folded, truth):
+    """By both sets' images together, in as few steps as do."""
+    kinds = METHODS[method].kinds
+    prior = find_prior(kinds, BUNDLED) if kinds else None
+    steps = {"adps": 60, "aald": 20}.get(method, 7)
+    found = reconstruct(folded, method, prior, 1, 0, short(method, steps))
+    assert found.samples.shape == found.second.shape == (1, 1, *folded.kspace.shape[-2:])
+    assert found.mean_of_sets.shape == (1, 2 * ROWS, folded.kspace.shape[-1])
+    error = nrmse(truth.numpy(), found.magnitudes[1].numpy())
+    zero_filled = nrmse(truth.numpy(), magnitude(reference_image(folded), ROWS).numpy())
+    assert error < (0.9 if method != "zero-filled" else 1.001) * zero_filled
+
+
+def test_one_set_is_worse(scan, folded, truth):
+    """Against the root sum of squares over coils, which no map has a say in."""
+    full = complete(scan, folded)
+    rss = ifft2c(full.kspace).norm(dim=1)
+    tissue = rss > 0.1 * rss.max()
+
+    def error(volume: PreparedVolume, solver) -> float:
+        image = magnitude(solver(problem_of(volume)), ROWS)
+        return float((image - rss)[tissue].norm() / rss[tissue].norm())
+
+    one = prepare(scan, PrepareSettings(accel=2, acs=ACS, map_sets="1"))
+    for solver in (cg_sense, l1_wavelet, tv):
+        assert error(folded, solver) < 0.8 * error(one, solver)
+
+
+def test_magnitudes_of_complete_data_are_the_folded_root_sum_of_squares(scan, folded, truth):
+    rss = ifft2c(complete(scan, folded).kspace).norm(dim=1) * folded.scale[:, None, None]
+    tissue = rss > 0.2 * rss.max()
+    assert (truth - rss)[tissue].norm() / rss[tissue].norm() < 0.05
+    image = random_complex((2, 3, 5), 0)
+    torch.testing.assert_close(magnitude(image, 3), image.abs())
+
+
+@pytest.mark.parametrize("solver", [cg_sense, l1_wavelet, tv])
+def test_an_empty_second_set_changes_nothing(folded, solver):
+    """Maps that are 0 everywhere: the first image is that of one set, the second 0."""
+    one = replace(folded, second_maps=None)
+    empty = replace(folded, second_maps=torch.zeros_like(folded.sens_maps))
+    first, second = apart(solver(problem_of(empty)), 2).unbind(-3)
+    torch.testing.assert_close(first, solver(problem_of(one)), rtol=1e-4, atol=1e-5)
+    assert (second == 0).all()
+
+
+def test_variation_is_each_images_own(problem):
+    """Images that are constant have none, whatever the step from one set's last row to the next one's first."""
+    found = tv(problem, TvSettings(regularisation=0.1, iterations=300))
+    turned = replace(problem, sense=replace(problem.sense, maps=swapped(problem.sense.maps)))
+    torch.testing.assert_close(swapped(tv(turned, TvSettings(0.1, 300))), found, rtol=0, atol=2e-3)
+
+
+def swapped(stacked: torch.Tensor) -> torch.Tensor:
+    return apart(stacked, 2).flip(-3).flatten(-3, -2)
+
+
+def with_bart(test):
+    for mark in NEEDS_BART:
+        test = mark(test)
+    return test
+
+
+@with_bart
+@pytest.mark.parametrize("weight", [1e-2, 1e-1])
+def test_the_least_squares_image_is_that_of_pics_with_two_maps(problem, weight):
+    """bart pics -l2 minimises ||A x - y||^2 + r ||x||^2 by conjugate gradients, x of both sets."""
+    theirs = pics(problem, f"-l2 -r {weight} -i 200")
+    ours = regularised_solution(problem.sense, problem.adjoint, None, weight, 200)
+    assert (theirs - torch.where(problem.sense.support, ours, 0)).norm() < 2e-3 * ours.norm()
+    assert apart(ours, 2)[:, 1].norm() > 0.05 * ours.norm()
+
+
+@with_bart
+def test_maps_reach_bart_as_the_fifth_dimension(problem, monkeypatch):
+    seen = []
+
+    def spy(options, kspace, maps, mask):
+        seen.append(maps.shape)
+        return call(options, kspace, maps, mask)
+
+    monkeypatch.setattr("recon.classical_bart.call", spy)
+    pics(problem, "-l2 -r 0.1 -i 2")
+    assert seen == [(*problem.matrix, 1, 8, 2)]
+
+
+def test_an_image_prior_sees_each_sets_image_alone(problem):
+    prior = untrained("image", ROWS)
+    denoise = denoiser_for(prior, problem, "scan", 2, [torch.Generator()])
+    images = random_complex((2, 1, *problem.image_shape), 3, torch.complex64)
+    found = denoise(images, torch.full((1, 1, 1), 0.4))
+    for sample in range(2):
+        for index, image in enumerate(apart(images, 2)[sample, 0]):
+            sense = whole_image(image[None])
+            alone = prior.denoiser(sense(image[None]), sense.maps, sense.mask[None, None], torch.tensor([0.4]))
+            torch.testing.assert_close(apart(found, 2)[sample, 0, index], alone[0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_networks_of_a_masked_prior_see_each_sets_image_alone(problem, monkeypatch):
+    prior, shapes = untrained("masked", ROWS), []
+    unet = prior.denoiser.unets[0]
+    unet.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    sense = problem.sense
+    answer = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
+    assert answer.shape == (1, *problem.image_shape)
+    assert shapes[0] == (2, 4, *problem.matrix)
+    assert (answer[~sense.support] == 0).all()
+
+
+def test_shares_are_those_of_the_matrix_of_both_images(problem):
+    """The diagonal of the dense operator, of a strip of a few rows."""
+    rows = slice(38, 42)
+    maps = apart(problem.sense.maps, 2)[..., rows, :].flatten(-3, -2)
+    few = Problem(problem.kspace[..., rows, :], replace(problem.sense, maps=maps), problem.noise_std, problem.acs)
+    size = few.image_shape[0] * few.image_shape[1]
+    basis = torch.eye(size, dtype=torch.complex64).reshape(-1, 1, *few.image_shape)
+    normal = (
+        replace(few.sense, maps=maps.expand(size, -1, -1, -1)).normal(basis[:, 0]).flatten(1).T.to(torch.complex128)
+    )
+    weight = float(few.noise[0] / SPREAD) ** 2
+    exact = 1 - weight * torch.linalg.inv(normal + weight * torch.eye(size)).diagonal().real
+    share = determined_share(few, "a", 0)
+    assert share.shape == (1, 4, few.image_shape[1])
+    torch.testing.assert_close(share[0], exact.reshape(few.image_shape)[:4].float(), rtol=0, atol=2e-3)
+
+
+def test_resizing_keeps_the_sets_apart(problem):
+    larger = problem.resized((96, 56))
+    assert larger.image_shape == (192, 56)
+    image = problem.adjoint[None]
+    back = resized_images(resized_images(image, 2, (96, 56)), 2, problem.matrix)
+    torch.testing.assert_close(back, image, rtol=0, atol=1e-4)
+    first = apart(larger.sense.maps, 2)[:, :, 0]
+    alone = replace(problem, sense=replace(problem.sense, maps=apart(problem.sense.maps, 2)[:, :, 0], sets=1))
+    assert torch.equal(first, alone.resized((96, 56)).sense.maps)
+
+
+def test_hidden_lines_are_predicted_by_both_images(scan, folded):
+    _, hidden = hide(folded, 0)
+    both = reference_image(complete(scan, folded))
+    first = torch.cat([both[:, :ROWS], torch.zeros_like(both[:, :ROWS])], 1)
+    assert held_out_error(folded, hidden, both) < 0.8 * held_out_error(folded, hidden, first)
+
+
+def test_an_e_step_draws_both_images(folded):
+    problem = problem_of(folded)
+    streams = [[torch.Generator().manual_seed(0)]]
+    drawn = e_step(
+        untrained("image", ROWS),
+        problem.kspace,
+        problem.sense.maps,
+        problem.sense.mask,
+        problem.noise_std,
+        streams,
+        sampler=MmpsSettings(steps=2),
+    )
+    assert drawn.shape == (1, 1, *problem.image_shape)
+    assert (drawn[0][~problem.sense.support] == 0).all()
+
+
+def test_lesions_lie_in_the_first_image(scan, folded):
+    whole = prepare(scan, PrepareSettings(acs=ACS, coils=8))
+    placed = place_lesions(whole, 0)
+    added = lesion_kspace(whole, placed, scan.kspace.shape[-2])
+    seen = whole.sense.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
+    first, second = apart(seen, 2).unbind(-3)
+    assert second.norm() < 0.1 * first.norm()
+    images = reconstruct(folded, "cg-sense", None, 1, 0).mean_of_sets
+    found = invent(folded, images, Lesion(0, placed[0].centre, 4.0, 1.0))
+    assert found.drawn.shape == (ROWS, folded.kspace.shape[-1])
+    assert 0 <= found.left < 1
+
+
+def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_path):
+    found = reconstruct(folded, "mmps", untrained("image", ROWS), 2, 0, MmpsSettings(steps=2))
+    results = {"cg-sense": reconstruct(folded, "cg-sense", None, 1, 0), "mmps": found}
+    said = tuple(notes(folded, results, {}))
+    assert "larger than the field of view" in said[0]
+    assert "second_set" in said[0]
+    reference = reference_image(complete(scan, folded))
+    share = determined_share(problem_of(folded), "a", 0)
+    path = tmp_path / "a_recon.h5"
+    write_reconstruction(path, Outcome(folded, results, "mmps", share, reference, notes=said))
+    study = read_reconstruction(path)
+    torch.testing.assert_close(study.mean, found.samples.mean(1))
+    torch.testing.assert_close(study.second_set, found.second.mean(1))
+    torch.testing.assert_close(study.reference, reference[:, :ROWS].abs())
+    shapes = {tuple(series.images.shape[-2:]) for series in every_series(study).values()}
+    assert shapes == {tuple(folded.kspace.shape[-2:])}
+    assert table(folded, results, reference).row_count == 3
+
+
+def test_one_set_leaves_no_trace_in_the_file(undersampled, tmp_path):
+    results = {"cg-sense": reconstruct(undersampled, "cg-sense", None, 1, 0)}
+    path, share = tmp_path / "a_recon.h5", torch.zeros(4, 48, 48)
+    write_reconstruction(path, Outcome(undersampled, results, "cg-sense", share))
+    with h5py.File(path) as file:
+        assert "second_set" not in file
+        assert np.array_equal(file["mean"][:], results["cg-sense"].mean.numpy())
+    assert read_reconstruction(path).second_set is None
+    assert not any("field of view" in note for note in notes(undersampled, results, {}))
