@@ -40,7 +40,8 @@ def refine_maps(kspace: KSpace, mask: Mask, maps: Maps, noise_std: float, acs: t
 
     Alternates x = argmin ||M F S x - y||^2 + lambda ||x||^2 and S = argmin ||M F S x - y||^2 / (2 noise^2) + sum_k w_k |a_k|^2,
     S_c = sum_k a_ck cos cos, w_k = .1 (1 + |k|^2)^4. A fifth of the measured outer samples is kept from it, and it counts only
-    if CG-SENSE predicts these better with the new maps than with the old; a last round then uses all samples.
+    if CG-SENSE predicts these better with the new maps than with the old, and explains the others better; a last round then uses
+    all samples.
 
     kspace: normalised to a brightness of about 1, 0 where nothing was measured. noise_std: of a real component, or an upper
     bound. acs: rows and columns of the measured centre. The support, the unit norm and the phase reference (the centre's
@@ -60,7 +61,8 @@ def refine_maps(kspace: KSpace, mask: Mask, maps: Maps, noise_std: float, acs: t
     found = start
     for _ in range(ROUNDS - 1):
         found = _on(support, smooth_maps(inner, shown, _image(inner, shown, found), noise_std)[0])
-    if not _missed(inner, shown, hidden, found) < _missed(inner, shown, hidden, start):
+    new, old = (_misfits(inner, shown, hidden, tried) for tried in (found, start))
+    if not (new[0] < old[0] and new[1] < old[1]):
         return maps
     _, coefficients = smooth_maps(inner, measured, _image(inner, measured, found), noise_std)
     vertical, horizontal = cosines(rows).to(coefficients), cosines(columns).to(coefficients)
@@ -114,10 +116,13 @@ def _image(kspace: KSpace, mask: Mask, maps: Maps) -> Complex[Tensor, "y x"]:
     return data_consistency(sense, sense.keep(kspace), None, IMAGE_WEIGHT, IMAGE_STEPS)
 
 
-def _missed(kspace: KSpace, shown: Mask, hidden: Mask, maps: Maps) -> float:
-    """The energy of the hidden samples that CG-SENSE of the shown ones does not predict."""
-    sense = Sense(maps, hidden)
-    return float((sense(_image(kspace, shown, maps)) - sense.keep(kspace)).abs().square().sum())
+def _misfits(kspace: KSpace, shown: Mask, hidden: Mask, maps: Maps) -> tuple[float, float]:
+    """The energy of the shown and of the hidden samples that CG-SENSE of the shown ones misses. (Maps that explain nothing
+    predict 0, which may be nearer to the hidden ones than what wrong maps predict.)"""
+    image = _image(kspace, shown, maps)
+    senses = Sense(maps, shown), Sense(maps, hidden)
+    first, second = (float((sense(image) - sense.keep(kspace)).abs().square().sum()) for sense in senses)
+    return first, second
 
 
 def _on(support: Bool[Tensor, "y x"], maps: Maps) -> Maps:
