@@ -40,8 +40,8 @@ def refine_maps(kspace: KSpace, mask: Mask, maps: Maps, noise_std: float, acs: t
 
     Alternates x = argmin ||M F S x - y||^2 + lambda ||x||^2 and S = argmin ||M F S x - y||^2 / (2 noise^2) + sum_k w_k |a_k|^2,
     S_c = sum_k a_ck cos cos, w_k = .1 (1 + |k|^2)^4. A fifth of the measured outer samples is kept from it, and it counts only
-    if CG-SENSE predicts these better with the new maps than with the old, and explains the others better; a last round then uses
-    all samples.
+    if CG-SENSE predicts these better with the new maps than with the old, and explains the others better; a last round then
+    uses all samples.
 
     kspace: normalised to a brightness of about 1, 0 where nothing was measured. noise_std: of a real component, or an upper
     bound. acs: rows and columns of the measured centre. The support, the unit norm and the phase reference (the centre's

@@ -75,8 +75,8 @@ def looked_at(problem: Problem) -> tuple[list[int], Problem]:
 def misfit(problem: Problem) -> Misfit:
     """How far the best image, lightly regularised CG-SENSE, is from the data.
 
-    The image fits part of the noise, too: what remains of it, ||(1 - H) n||^2 with H = A (A^H A + noise^2)^-1 A^H, is found with
-    one draw of n. The noise level is the scan's own, or what the median of the misfit tells, if that is less: without a noise
+    The image fits part of the noise, too: what remains, ||(1 - H) n||^2 with H = A (A^H A + noise^2)^-1 A^H, is found with one
+    draw of n. The noise level is the scan's own, or what the median of the misfit tells, if that is less: without a noise
     scan the first is an upper bound, and wrong maps leave most of their misfit near the centre of k-space, not at the median.
     """
     sense, kspace = problem.sense, problem.sense.keep(problem.kspace)
