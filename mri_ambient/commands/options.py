@@ -78,6 +78,9 @@ Slices = Annotated[
 TunedPath = Annotated[
     Path | None, typer.Option("--tuned", help="Settings found by `tune` (default: tuned.json beside the prior).")
 ]
+ForceModel = Annotated[
+    bool, typer.Option("--force-model", help="Reconstruct even if the coil maps are far from explaining the scan.")
+]
 Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
