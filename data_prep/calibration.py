@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from data_prep.readout import crop_mask
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.poisson_disc import centre_box
@@ -21,12 +22,11 @@ def find_acs(scan: Scan, wanted: int | None, rows: int) -> tuple[int, int]:
     Raises UserError if there are fewer than that, or fewer than 4.
     """
     columns = scan.mask.shape[-1]
-    if scan.fully_sampled:
-        height, available = rows, int(scan.acquired.sum())
-        width = wanted if wanted is not None else round(DEFAULT_SHARE * columns)
-    else:
-        height, available = measured_centre(scan.mask.expand(rows if len(scan.mask) == 1 else -1, -1))
-        width = wanted if wanted is not None else available
+    mask = crop_mask(scan.mask, scan)
+    height, available = measured_centre(mask.expand(rows if len(mask) == 1 else -1, -1))
+    width = wanted if wanted is not None else available
+    if wanted is None and scan.fully_sampled:
+        width = min(available, max(FEWEST, round(DEFAULT_SHARE * columns)))
     if min(available, height) < FEWEST:
         raise UserError(
             f"{scan.path}: has {min(available, height)} fully sampled central lines where {FEWEST} are needed to calibrate "

@@ -81,6 +81,11 @@ def whitener(noise: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"
     return torch.linalg.solve_triangular(lower, identity, upper=False) * (alive / unit)[None]
 
 
+def unweighted(weights: Complex[Tensor, "coil coil"]) -> Complex[Tensor, "coil coil"]:
+    """The pseudo-inverse of :func:`coil_weights`: dead coils stay at 0."""
+    return torch.linalg.pinv(weights.to(torch.complex128), rtol=1e-6).to(weights.dtype)
+
+
 def _far_from_centre(mask: Bool[Tensor, "y x"]) -> Bool[Tensor, "y x"]:
     rows, columns = mask.shape
     y = (torch.arange(rows) - rows // 2).abs() / rows

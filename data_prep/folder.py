@@ -133,13 +133,14 @@ def prepare_file(
         "acs": list(volume.acs),
         "maps": volume.provenance["maps"],
         "simulated": volume.provenance["simulated"],
+        "notes": volume.provenance["notes"],
     }
     append_to_manifest(target.parent, entry)
     return entry, True
 
 
 def summary_tables(summary: Summary) -> list[Table]:
-    """What is in the folder now, alike volumes in one row; then what failed, and why."""
+    """What is in the folder now, alike volumes in one row; what was odd about them; then what failed, and why."""
     volumes = Table()
     for column in ("volumes", "format", "matrix", "coils", "R", "ACS", "maps"):
         volumes.add_column(column, justify="right" if column == "volumes" else "left")
@@ -153,7 +154,11 @@ def summary_tables(summary: Summary) -> list[Table]:
         kinds[entry["format"], matrix, coils, sampling, acs, entry["maps"]] += 1
     for kind, count in sorted(kinds.items()):
         volumes.add_row(str(count), *kind)
+    remarks = Table("scans", "what was odd, and what was made of it")
+    said = Counter(note for entry in summary.done + summary.skipped for note in entry.get("notes", ()))
+    for note, count in said.items():
+        remarks.add_row(str(count), escape(note))
     failures = Table("failed, and why")
     for sentence in summary.failed:
         failures.add_row(escape(sentence))
-    return [table for table in (volumes, failures) if table.row_count]
+    return [table for table in (volumes, remarks, failures) if table.row_count]

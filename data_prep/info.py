@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
 from rich.table import Table
+from torch import Tensor
 
 from data_prep.calibration import find_acs
 from data_prep.coil_noise import covariance, noise_samples, noise_std
 from data_prep.readers import read_scan
-from data_prep.readout import kept_field_of_view, target_rows
+from data_prep.readers.sampling import is_padding
+from data_prep.readout import kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import measured_band
 from mri_ambient.store import PreparedVolume, is_prepared, read_volume
 
 Facts = list[tuple[str, str]]
@@ -29,9 +33,11 @@ def scan_facts(scan: Scan) -> Facts:
     slices, coils, rows, columns = scan.kspace.shape
     kept = target_rows(scan)
     readout = f"{rows} samples" + (f", oversampled: {kept} rows are kept" if kept != rows else "")
-    acquired, measured = int(scan.acquired.sum()), scan.mask.expand(rows, columns).sum().item()
-    lines = scan.mask.shape[0] == 1
-    accel = acquired * rows / measured
+    acquired, measured = int(scan.acquired.sum()), int(scan.mask.expand(rows, columns).sum())
+    band = measured_rows(scan)
+    counted = rows if band is None else int(band.sum())
+    if band is not None and counted < rows:
+        readout += f", {counted} of them measured, {_rest(band)}"
     noise = scan.noise if scan.noise is not None else _edge(scan)
     facts = [
         ("format", scan.format + (", simulated" if scan.simulated else "")),
@@ -40,14 +46,14 @@ def scan_facts(scan: Scan) -> Facts:
         ("readout (y)", readout),
         (
             "phase encodes (x)",
-            f"{columns} columns, {acquired} acquired" + ("" if acquired == columns else ", rest is padding"),
+            f"{columns} columns, {acquired} acquired" + ("" if acquired == columns else f", {_rest(scan.acquired)}"),
         ),
         ("field of view", _millimetres(kept_field_of_view(scan))),
         (
             "sampling",
-            f"{int(measured) // rows} lines" if lines else f"{int(measured)} samples, scattered along both axes",
+            f"{measured} samples, scattered along both axes" if band is None else f"{measured // counted} lines",
         ),
-        ("acceleration R", "1 (fully sampled)" if scan.fully_sampled else f"{accel:.2f}"),
+        ("acceleration R", "1 (fully sampled)" if scan.fully_sampled else f"{acquired * counted / measured:.2f}"),
         ("ACS", _acs(scan, kept)),
         ("noise", _noise(noise, "noise scan" if scan.noise is not None else "from where signal is weak: upper bounds")),
         ("sensitivity maps", "in the file" if scan.sens_maps is not None else "none in the file; prep estimates them"),
@@ -76,10 +82,11 @@ def prepared_facts(volume: PreparedVolume) -> Facts:
         ("ACS", f"{volume.acs[0]}x{volume.acs[1]} (y, x)"),
         (
             "noise",
-            f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from the {about['noise_from']}",
+            f"std {float(volume.noise_std.median()):.3g} of the image's brightness, from {about['noise_from']}",
         ),
         ("sensitivity maps", about["maps"]),
         ("missing", "nothing" if about["noise_from"] == "noise scan" else "noise scan"),
+        *(("note", note) for note in about.get("notes", ())),
     ]
 
 
@@ -90,10 +97,17 @@ def _padding(volume: PreparedVolume) -> str:
 
 def _sampling(volume: PreparedVolume) -> str:
     """Per slice, of the first one."""
-    acquired, measured = int(volume.acquired.sum()), int(volume.mask[0].sum())
-    if volume.mask.shape[1] == 1:
-        return f"{measured} of {acquired} lines a slice"
-    return f"{measured} of {acquired * volume.mask.shape[1]} samples a slice, scattered along both axes"
+    acquired, mask = int(volume.acquired.sum()), volume.mask[0]
+    band = measured_band(mask)
+    if band is None:
+        return f"{int(mask.sum())} of {acquired * len(mask)} samples a slice, scattered along both axes"
+    some = "" if bool(band.all()) else f", {int(band.sum())} of {len(band)} rows of each"
+    return f"{int(mask.any(0).sum())} of {acquired} lines a slice{some}"
+
+
+def _rest(counted: Bool[Tensor, " n"]) -> str:
+    """What the entries are that do not count."""
+    return "rest is padding" if is_padding(counted) else "rest is a side of k-space that was not acquired"
 
 
 def _edge(scan: Scan) -> torch.Tensor:

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
-from data_prep.coil_noise import coil_weights, noise_samples
+from data_prep.coil_noise import coil_weights, noise_samples, unweighted
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
-from data_prep.readout import crop_readout, kept_field_of_view, target_rows
+from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -74,7 +74,8 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
     maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
     transform, gains = torch.empty(count, coils, len(noise), dtype=torch.complex64), torch.empty(count)
-    source = map_source(scan, settings)
+    source, behind_band = map_source(scan, settings), crop_mask(mask, scan)
+    back, received = torch.empty_like(transform.mT), unweighted(white)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
         kept[index] = kept_energy(boxes[index], compression)
@@ -85,9 +86,10 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         scale[index] = acs_scale(calibration) * gain
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
-        kspace[index] = compressed / scale[index]
+        kspace[index] = torch.where(behind_band[index], compressed / scale[index], 0)
         calibration = calibration * (gain / scale[index])
         transform[index] = weights / scale[index]
+        back[index] = received @ compression.mH * scale[index]
         if source == "file":
             maps[index] = transformed_maps(scan, index, weights, rows)
             unseen = unseen_signal(calibration, maps[index])
@@ -111,13 +113,14 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
-        mask=mask,
+        mask=behind_band,
         acquired=scan.acquired,
         sens_maps=maps,
         scale=scale,
         noise_std=residual_std / scale,
-        acs=acs if own else measured_centre(mask[0].expand(rows, -1)),
+        acs=acs if own else measured_centre(behind_band[0].expand(rows, -1)),
         coil_transform=transform,
+        coil_return=back,
         second_maps=second,
         provenance={
             "source": scan.path.name,
@@ -130,7 +133,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "whitening": whitened_by,
             "coils": [len(noise), coils],
             "coil_energy_kept": round(float(kept.min()), 6),
-            "notes": list(scan.notes),
+            "notes": [*scan.notes, *coil_notes(scan, coils, float(kept.min()), settings)],
             "subject": scan.subject,
             "field_of_view_mm": kept_field_of_view(scan),
             "simulated": scan.simulated,
@@ -138,6 +141,20 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "version": __version__,
         },
     )
+
+
+def coil_notes(scan: Scan, coils: int, kept: float, settings: PrepareSettings) -> Iterator[str]:
+    """What compression lost, and what was made of noise that nobody measured."""
+    present = scan.kspace.shape[1]
+    if coils < present:
+        yield f"{present} coils became {coils} virtual ones, which keep {kept:.2%} of the ACS's energy in every slice"
+    if settings.whiten == "none":
+        yield "coils were not whitened (--whiten none)"
+    elif scan.noise is None and present > 1:
+        yield (
+            "no noise scan: each coil is scaled to the noise seen where signal is weak, an upper bound; magnitudes are shaded "
+            "by it, and --reference rss undoes that"
+        )
 
 
 def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
@@ -149,7 +166,7 @@ def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
         ]
     )
     kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
-    mask = scan.mask.expand(len(kspace), *scan.mask.shape)
+    mask = crop_mask(scan.mask.expand(len(kspace), *scan.mask.shape), scan)
     return replace(volume, kspace=kspace, mask=mask)
 
 
@@ -162,6 +179,8 @@ def draw_masks(
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
         raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+    if settings.mask == "poisson" and len(scan.mask) > 1:
+        raise UserError(f"{scan.path}: has rows that no readout fills; leave out --mask poisson")
     if settings.mask == "poisson":
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
@@ -169,7 +188,9 @@ def draw_masks(
         masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
         raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
-    return torch.stack(masks), acs
+    band = measured_rows(scan)
+    drawn = torch.stack(masks)
+    return drawn if band is None or band.all() else drawn & band[:, None], acs
 
 
 def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:

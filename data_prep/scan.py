@@ -7,13 +7,15 @@ from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from data_prep.geometry import Geometry
+from mri_ambient.physics.masks import measured_band
 
 
 @dataclass(frozen=True)
 class Scan:
     """Multi-coil Cartesian k-space as the scanner (or the file) gives it, in its own units.
 
-    format: what the file was found to be. mask: what was measured, ``[y or 1, x]``.
+    format: what the file was found to be. mask: what was measured, ``[y or 1, x]``: lines; a band of rows of each line,
+    where readouts are padded or asymmetric; or scattered samples.
     acquired: the phase-encode columns that are not zero padding.
     recon_rows: the readout matrix to keep, smaller than y when the readout is oversampled; None if the file doesn't say.
     field_of_view: (y, x) in mm after readout oversampling is removed; None if the file doesn't say.
@@ -42,5 +44,6 @@ class Scan:
 
     @property
     def fully_sampled(self) -> bool:
-        """Whether every acquired column is measured."""
-        return bool((self.mask | ~self.acquired).all())
+        """Whether every acquired column is measured, in all rows that any readout fills."""
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[band].all())

@@ -170,14 +170,14 @@ def fold(images: Complex[np.ndarray, "*batch y x"], columns: int) -> Complex[np.
     """What a field of view of the central ``columns`` shows of a wider image: k-space sampled at steps of its inverse, which
     brings what lies outside back in at the other side."""
     size = images.shape[-1]
-    folded = np.zeros((*images.shape[:-1], columns), images.dtype)
-    np.add.at(folded, (..., (np.arange(size) - size // 2 + columns // 2) % columns), images)
-    return folded
+    before = (size // 2 - columns // 2) % -columns  # zeros, so that whole fields of view follow each other
+    padded = np.pad(images, [(0, 0)] * (images.ndim - 1) + [(-before, -(size - before) % columns)])
+    return padded.reshape(*images.shape[:-1], -1, columns).sum(-2)
 
 
 def _wrapped_columns(drawn: Subject, wrap: float) -> int:
     """So many that the object is the share ``wrap`` wider; even, as scanners have them."""
-    across = (drawn.image > 0.1).any((0, 1)).nonzero()[0]
+    across = np.flatnonzero((drawn.image > 0.1).any((0, 1)))
     return max(2, 2 * round((across[-1] - across[0] + 1) / (1 + wrap) / 2))
 
 

@@ -4,7 +4,8 @@ Layout (HDF5, one file a scan; contract): ``kspace`` complex64 [slice, coil, y, 
 ``mask`` bool [slice, y or 1, x], what was measured; ``acquired`` bool [x], the columns that are not zero padding;
 ``sens_maps`` complex64 [slice, coil, y, x]; ``second_maps`` the same, absent where one set of maps is enough;
 ``scale`` and ``noise_std`` float32 [slice]; ``acs`` int [2], its rows and columns;
-``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; attributes: provenance.
+``coil_transform`` complex64 [slice, coil, receive coil], by which the scan's own coils became these; ``coil_return`` [slice,
+receive coil, coil], by which these become what they keep of the scan's own, absent in older files; attributes: provenance.
 Chunked by slice. The same measured samples give the same bytes.
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.physics.masks import measured_band
 from mri_ambient.physics.sense import Sense, stacked
 
 FORMAT = "mri-ambient prepared volume 2"
@@ -45,6 +47,7 @@ class PreparedVolume:
     coil_transform: Complex[Tensor, "slice coil receive"]
     provenance: dict[str, Any]
     second_maps: Complex[Tensor, "slice coil y x"] | None = None
+    coil_return: Complex[Tensor, "slice receive coil"] | None = None
 
     @property
     def sets(self) -> int:
@@ -58,15 +61,19 @@ class PreparedVolume:
 
     @property
     def fully_sampled(self) -> bool:
-        """Whether every acquired column of every slice is measured."""
-        return bool((self.mask | ~self.acquired).all())
+        """Whether every acquired column of every slice is measured, in all rows that any readout fills."""
+        band = measured_band(self.mask)
+        return band is not None and bool((self.mask | ~self.acquired)[:, band].all())
 
     @property
     def accel(self) -> float:
-        """The realised acceleration: acquired samples per measured sample, over all slices."""
-        rows = self.kspace.shape[-2]
-        measured = self.mask.expand(-1, rows, -1).sum().item()
-        return self.acquired.sum().item() * rows * len(self.mask) / measured
+        """The realised acceleration: acquired samples per measured sample, over all slices.
+
+        Rows that no readout fills (padding, an asymmetric echo) count no more than padded columns do.
+        """
+        band = measured_band(self.mask)
+        rows = self.mask.shape[1] if band is None else int(band.sum())
+        return self.acquired.sum().item() * rows * len(self.mask) / self.mask.sum().item()
 
 
 def dataset(file: h5py.File, key: str) -> h5py.Dataset:
@@ -87,6 +94,8 @@ def write_volume(path: Path, volume: PreparedVolume) -> None:
             file.create_dataset(key, data=array, chunks=(1, *array.shape[1:]))
         for key in ("mask", "acquired", "scale", "noise_std", "coil_transform"):
             file[key] = getattr(volume, key).numpy()
+        if volume.coil_return is not None:
+            file["coil_return"] = volume.coil_return.numpy()
         file["acs"] = np.array(volume.acs)
 
 
@@ -105,6 +114,7 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
                 acquired=_tensor(file, "acquired"),
                 acs=(int(dataset(file, "acs")[0]), int(dataset(file, "acs")[1])),
                 provenance=json.loads(str(file.attrs["provenance"])),
+                coil_return=_tensor(file, "coil_return", slices) if "coil_return" in file else None,
                 second_maps=_tensor(file, "second_maps", slices) if "second_maps" in file else None,
                 **arrays,
             )

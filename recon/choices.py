@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for comparison
 
@@ -9,7 +10,7 @@ COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for compa
 @dataclass(frozen=True)
 class Choices:
     """methods: in this order; the result of ``kept``, one of them, is written whole. prior: a folder, None for the default.
-    tuned: settings found by ``tune``, None for those beside the prior."""
+    tuned: settings found by ``tune``, None for those beside the prior. magnitude: mvue or rss, see :mod:`recon.reference`."""
 
     methods: tuple[str, ...]
     kept: str
@@ -17,6 +18,7 @@ class Choices:
     samples: int = 8
     tuned: Path | None = None
     seed: int = 0
+    magnitude: Literal["mvue", "rss"] = "mvue"
 
 
 def beside_others(method: str) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def write_outputs(outcome: Outcome, plan: Plan, out: Path, notes: Sequence[str])
         suffix = f"_{kind}" if len(kinds) > 1 else ""
         summaries = summarise(rows, plan.seed)
         write_csv(out / f"scans{suffix}.csv", [scan_line(row) for row in rows])
-        write_csv(out / f"summary{suffix}.csv", [summary_line(kind, summary) for summary in summaries])
+        write_csv(out / f"summary{suffix}.csv", [summary_line(kind, summary, plan.magnitude) for summary in summaries])
         lesions = [lesion_line(row, lesion) for row in rows for lesion in row.get("lesions", [])]
         if lesions:
             write_csv(out / f"lesions{suffix}.csv", lesions)
@@ -161,9 +161,10 @@ def scan_line(row: Row) -> Row:
     }
 
 
-def summary_line(kind: str, summary: Summary) -> Row:
+def summary_line(kind: str, summary: Summary, magnitude: str) -> Row:
     subjects = summary.estimates["NRMSE_mean"].subjects
     line: Row = {"kind": kind, "accel": summary.accel, "method": summary.label, "scans": summary.scans}
+    line["reference"] = magnitude.upper()
     line |= {
         "subjects": subjects,
         "realised_accel_low": summary.realised[0],

@@ -80,7 +80,7 @@ def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> bool:
         blocks.append(Block(f"R = {accel:g}", images, truth))
     realised = sorted({row["realised_accel"] for row in rows})
     caption = (
-        f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, realised R = "
+        f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, {rows[0]['reference']}, realised R = "
         f"{', '.join(f'{accel:.2f}' for accel in realised)}."
     )
     save_all(print_figure(blocks, caption), stem)

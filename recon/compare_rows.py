@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -24,6 +24,7 @@ from recon.lesions import Lesioned, contrast_recovery
 from recon.metrics import METRICS
 from recon.problem import magnitude, problem_of
 from recon.reconstruct import Reconstruction, reconstruct
+from recon.reference import RSS, scaled
 
 Row = dict[str, Any]
 RowsAndFailures = tuple[list[Row], list[str]]
@@ -34,7 +35,7 @@ SKETCH = (np.arange(200) + 0.5) / 200  # at which a scan's standardised errors a
 
 @dataclass(frozen=True)
 class Case:
-    """A scan at one R, and the image that errors are measured against (:func:`recon.reconstruct.reference_image`);
+    """A scan at one R, and the image that errors are measured against (:func:`recon.reference.reference_of`);
     ``lesioned``: the same scan with lesions."""
 
     volume: PreparedVolume
@@ -77,7 +78,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, besides the scans. slices: how many of the middle, None for all. pictured: the scan whose middle slice
+    """What is compared, besides the scans. magnitude: mvue or rss, see :mod:`recon.reference`. slices: how many of the
+    middle, None for all. pictured: the scan whose middle slice
     is kept as a picture. tuning_scans, training_scans: (sha256, name, subject) of scans on which settings were chosen, or which
     the priors' runs had; neither may be compared on."""
 
@@ -90,6 +92,7 @@ class Plan:
     pictured: str = ""
     tuning_scans: tuple[tuple[str, str, str], ...] = ()
     training_scans: tuple[tuple[str, str, str], ...] = ()
+    magnitude: Literal["mvue", "rss"] = "mvue"
 
 
 def kept(folder: Path, name: str, identity: Row, compute: Callable[[Path | None], Row], pictured: bool = False) -> Row:
@@ -138,6 +141,7 @@ def identity_of(source: Source, run: Run, plan: Plan) -> Row:
         "seed": plan.seed,
         "mask": plan.mask,
         "slices": plan.slices,
+        "reference": plan.magnitude.upper(),
     }
 
 
@@ -169,12 +173,13 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     reference, shown = magnitude(case.reference, rows), case.reference[:, :rows]
     prior = cached_prior(run.prior) if run.prior else None
     with counted_calls(prior) as calls:
-        found = reconstruct(volume, run.method, prior, plan.samples, plan.seed, run.settings)
+        found = in_magnitude(
+            reconstruct(volume, run.method, prior, plan.samples, plan.seed, run.settings), volume, plan
+        )
     row = {
         "realised_accel": volume.accel,
         "acs": list(volume.acs),
         "maps": volume.provenance["maps"],
-        "reference": "MVUE",
         "data_range": float(reference.max()),
         "matrix": list(volume.kspace.shape[-2:]),
         "working_matrix": list(found.matrix),
@@ -187,7 +192,8 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     }
     row |= errors_of(found, case.reference) | calibration_of(found, case, run.temperature)
     if case.lesioned is not None:
-        again = reconstruct(case.lesioned.volume, run.method, prior, plan.samples, plan.seed, run.settings)
+        ill = case.lesioned.volume
+        again = in_magnitude(reconstruct(ill, run.method, prior, plan.samples, plan.seed, run.settings), ill, plan)
         row["lesions"] = contrast_recovery(case.lesioned, again, found, shown)
         recovered = [lesion["recovery"] for lesion in row["lesions"]]
         row["lesion_recovery"] = sum(recovered) / len(recovered) if recovered else None
@@ -196,6 +202,11 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
         with atomic_write(picture) as temporary, temporary.open("wb") as file:
             np.savez(file, image=found.magnitudes[1][middle].numpy(), reference=reference[middle].numpy())
     return row
+
+
+def in_magnitude(found: Reconstruction, volume: PreparedVolume, plan: Plan) -> Reconstruction:
+    """The reconstruction of ``volume`` with the magnitude that is compared."""
+    return scaled(found, volume) if plan.magnitude == RSS else found
 
 
 def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice v x"]) -> Row:

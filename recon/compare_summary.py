@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from recon.bootstrap import Estimate, over_subjects
 from recon.compare_rows import Row
 from recon.metrics import METRICS
+from recon.reference import NAMES
 
 YARDSTICK = "l1-wavelet"  # what every method is compared with, scan by scan
 DIFFERENCE = f"NRMSE_mean_minus_{YARDSTICK}"
@@ -66,7 +67,8 @@ def described(rows: Sequence[Row]) -> str:
     each = f"{counts} slice each" if counts == "1" else f"{counts} slices each"
     return (
         f"{len(scans)} scans of {len(subjects)} subjects, {each}, {rows[0]['mask']} masks, ACS {acs} lines, coil "
-        f"maps from {maps}, K={rows[0]['samples']}, seed {rows[0]['seed']}"
+        f"maps from {maps}, K={rows[0]['samples']}, seed {rows[0]['seed']}; against "
+        f"{NAMES[rows[0]['reference'].lower()]} of the complete scan"
     )
 
 
@@ -90,7 +92,7 @@ OTHER_COLUMNS: Columns = {
 }
 WITH_INTERVAL = ("NRMSE", f"minus {YARDSTICK}")
 LEGEND = (
-    "Magnitude errors against the coil-combined fully sampled image (MVUE), data range = volume maximum. one: NRMSE of one "
+    "Magnitude errors, data range = volume maximum. one: NRMSE of one "
     "sample; the others: of the mean of all samples. [95 % bootstrap interval over subjects], none below 3 subjects. std/error "
     "is 1 if calibrated; *: samples hardly differ by construction, their spread says nothing. 50 %, 90 %: the share of pixels "
     "with tissue that such intervals cover. residual: misfit on measured samples in units of the noise. calls: network "

@@ -102,8 +102,9 @@ def by_column(kspace: Complex[Tensor, "slice coil y x"]) -> Float[Tensor, "slice
 
 def some_slices(volume: PreparedVolume, which: Int[Tensor, " n"]) -> PreparedVolume:
     keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
-    second = None if volume.second_maps is None else volume.second_maps[which]
-    return replace(volume, second_maps=second, **{key: getattr(volume, key)[which] for key in keys})
+    optional = {key: getattr(volume, key) for key in ("second_maps", "coil_return")}
+    there = {key: array[which] for key, array in optional.items() if array is not None}
+    return replace(volume, **{key: getattr(volume, key)[which] for key in keys}, **there)
 
 
 def hide(volume: PreparedVolume, seed: int) -> tuple[PreparedVolume, Bool[Tensor, "slice #y x"]]:

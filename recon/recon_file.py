@@ -5,15 +5,17 @@ Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key a
 float32 [slice]; ``methods/NAME`` float32, the magnitude by each other method, ``measured_residual`` its attribute;
 ``reference`` float32, if there is one; ``second_set`` complex64 [slice, y, x], the mean of the second set of maps, absent where
 one is enough: all else is the first set's; attributes: what is in :class:`About`, as JSON, and ``made_from``, by which a rerun
-knows the file again. ``held_out``, if lines could be hidden, is :class:`recon.held_out.HeldOut`: ``slices``, ``noise`` [n], of
-every method ``errors/NAME`` and ``one/NAME`` float32 [n] and ``squares/NAME`` float32 [line], ``seconds`` its attribute.
+knows the file again. Where the attribute ``magnitude`` is rss, all images, samples and stds are as a root sum of squares over
+the receive coils (:mod:`recon.reference`), else coil-combined. ``held_out``, if lines could be hidden, is
+:class:`recon.held_out.HeldOut`: ``slices``, ``noise`` [n], of every method ``errors/NAME`` and ``one/NAME`` float32 [n] and
+``squares/NAME`` float32 [line], ``seconds`` its attribute.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -39,7 +41,7 @@ class About(BaseModel):
     """What a reader must know. accel: realised R. acs: rows and columns. field_of_view_mm: (y, x), None if the scan's file
     doesn't say. spreads: whether the std means something. settings: the method's. prior: its card, None without one.
     temperature: by which validation says that the std has to be multiplied, None if it was not validated. notes: sentences.
-    provenance: of the prepared volume.
+    provenance: of the prepared volume. magnitude: mvue or rss, of all images, samples, stds.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +62,7 @@ class About(BaseModel):
     temperature: float | None
     notes: tuple[str, ...]
     provenance: dict[str, Any]
+    magnitude: Literal["mvue", "rss"] = "mvue"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Outcome:
     """What is known of a scan once it is reconstructed. results: of every method, in the order they were run. kept: whose is
     written whole. share: :func:`recon.determined.determined_share`. reference: of the complete scan, in the same units.
     held_out: None if no lines could be hidden. notes: sentences. made_from: that by which a rerun knows its file again.
+    magnitude: mvue or rss, of results and reference.
     """
 
     volume: PreparedVolume
@@ -78,6 +82,7 @@ class Outcome:
     temperature: float | None = None
     notes: tuple[str, ...] = ()
     made_from: Mapping[str, Any] | None = None
+    magnitude: Literal["mvue", "rss"] = "mvue"
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,7 @@ def write_reconstruction(path: Path, outcome: Outcome) -> None:
         temperature=outcome.temperature,
         notes=outcome.notes,
         provenance=volume.provenance,
+        magnitude=outcome.magnitude,
     )
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
@@ -199,7 +205,8 @@ def read_reconstruction(path: Path, slices: slice = slice(None)) -> Study:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise KeyError(f"its format is {file.attrs.get('format', 'unknown')!r}, not {FORMAT!r}")
-            about = About.model_validate({key: json.loads(str(file.attrs[key])) for key in About.model_fields})
+            there = [key for key in About.model_fields if key in file.attrs]
+            about = About.model_validate({key: json.loads(str(file.attrs[key])) for key in there})
             mean = tensor(file, "mean", slices)
             others, residuals = {}, {about.method: tensor(file, "measured_residual", slices)}
             for name in file.get("methods") or ():  # pyright: ignore[reportGeneralTypeIssues]

@@ -19,6 +19,7 @@ from mri_ambient.files import atomic_write
 from recon.compare_page import bullets
 from recon.panel import GAIN, NOTICE
 from recon.recon_file import Study
+from recon.reference import NAMES
 from recon.report_volumes import FINE, GREY, Carried, carry, nifti_gz, window
 from recon.summary import NO_SPREAD, explained
 
@@ -171,6 +172,7 @@ def described(study: Study) -> dict[str, Facts]:
     }
     recon = {
         "Method": about.method,
+        "Magnitudes": NAMES[about.magnitude],
         "Samples": str(study.samples.shape[1]) if study.samples is not None else "not on this page",
         "Settings": written(about.settings) or "none",
         "Seed": str(about.seed),

@@ -24,6 +24,7 @@ from recon.outputs import Outputs
 from recon.problem import problem_of
 from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
 from recon.reconstruct import reconstruct
+from recon.reference import RSS, explained, scaled, way_back
 from recon.report import write_report
 from recon.summary import draw, notes
 from recon.tuning import Nearest, Tuned, doubts, find_tuned, nearest
@@ -49,16 +50,19 @@ def run_methods(
 ) -> Outcome:
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
-    reference: of the complete scan, in the units of its k-space. Raises UserError if a method can't do this scan.
+    reference: of the complete scan, in the units of its k-space, of the magnitude that was chosen. Raises UserError if a
+    method can't do this scan.
     """
     kept, priors = choices.kept, tools.priors
+    if choices.magnitude == RSS:
+        way_back(volume)  # or it is refused before the work
     chosen, said = tuned_settings(volume, choices, tools)
     results = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
         drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
         results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
-    said = [*notes(volume, results, priors), *said]
+    said = [*volume.provenance.get("notes", ()), *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)
         said += verdicts(held, results)
@@ -67,6 +71,9 @@ def run_methods(
         said.append(f"no held-out error: {error}")
     if kept in chosen:
         said += doubts(results[kept], chosen[kept], held)
+    if choices.magnitude == RSS:
+        results = {name: scaled(found, volume) for name, found in results.items()}
+        said.append(explained(volume))
     return Outcome(
         volume=volume,
         results=results,
@@ -76,6 +83,7 @@ def run_methods(
         held_out=held,
         temperature=chosen[kept].temperature if kept in chosen else None,
         notes=tuple(said),
+        magnitude=choices.magnitude,
     )
 
 

@@ -18,6 +18,7 @@ from recon.panel import draw_panel
 from recon.problem import magnitude
 from recon.recon_file import Outcome
 from recon.reconstruct import Reconstruction
+from recon.reference import MVUE, NAMES
 
 FEW = 5_000  # images seen in training
 FINER = 1.2  # times, from which on pixels are told to be finer than those of the training
@@ -29,6 +30,7 @@ def table(
     results: Mapping[str, Reconstruction],
     reference: Complex[Tensor, "slice v x"] | None,
     held: HeldOut | None = None,
+    against: str = MVUE,
 ) -> Table:
     """Seconds, measured-line residual and error on hidden lines of each method; with a reference, errors of one sample and of
     the mean."""
@@ -39,7 +41,7 @@ def table(
     if reference is not None:
         truth = magnitude(reference, rows).numpy()
         caption += (
-            " Errors: magnitude against the coil-combined fully sampled image (MVUE), data range = volume maximum."
+            f" Errors: magnitude against {NAMES[against]} of the complete scan, data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
     if held is not None:

@@ -11,6 +11,7 @@ from data_prep.prepare import PrepareSettings, prepare
 from data_prep.readers import read_scan
 from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.cli import main
+from mri_ambient.priors.denoisers import PRECISION
 from mri_ambient.store import PreparedVolume
 
 ACS = 8
@@ -38,6 +39,13 @@ def prepared(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undersampled(scans: Path) -> PreparedVolume:
     """The first scan at R=3."""
     return prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(accel=3, acs=ACS))
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request, monkeypatch) -> str:
+    """Of every denoiser that is built in the test, whatever the processor; elsewhere it is the processor's, or the user's."""
+    monkeypatch.setenv(PRECISION, request.param)
+    return request.param
 
 
 @pytest.fixture

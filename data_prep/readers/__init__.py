@@ -13,6 +13,7 @@ from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 FORMATS = "fastMRI or ISMRMRD HDF5, HDF5 with `kspace`, BART cfl/hdr or ra, or npy"
+ZIP = b"PK\x03\x04"
 SCAN_SUFFIXES = {".h5", ".hdf5", ".mrd", ".hdr", ".ra", ".npy"}  # a file so named claims to be a scan
 
 
@@ -31,6 +32,8 @@ def read_scan(path: Path) -> Scan:
             return read_ra(path)
         if start.startswith(NPY_MAGIC):
             return read_npy(path)
+        if start.startswith(ZIP):
+            raise UserError(f"{path}: is an archive (.npz or .zip); save the one array of k-space with numpy.save")
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
                 read = read_mrd if "kspace" not in list(file) and mrd_groups(file) else read_hdf5

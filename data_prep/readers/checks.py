@@ -1,5 +1,6 @@
 """From arrays to a Scan: the checks that every format shares."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from data_prep.readers.header import Header
+from data_prep.readers.layout import HELP
+from data_prep.readers.looks import Raw, in_one_piece, look
+from data_prep.readers.sampling import find_sampling, notes_of, without_padding
+from data_prep.readers.scaling import check_no_spike, in_sane_units
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.physics.masks import measured_band
 
 STRAY = 0.1  # of the samples of a 2-D mask: so many may be 0 by chance, as integer data have it
-HELP = "store it as complex (slice, coil, y, x), y the readout"
 
 
 def make_scan(
@@ -24,6 +29,7 @@ def make_scan(
     header: Header | None = None,
     noise: np.ndarray | None = None,
     sens_maps: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
     subject: str | None = None,
     notes: tuple[str, ...] = (),
     simulated: bool = False,
@@ -31,6 +37,7 @@ def make_scan(
     """Check ``kspace`` [slice, coil, y, x] and what came with it. Raises UserError in one sentence.
 
     mask: ``[x]`` or ``[y or 1, x]``; without it, and within it, what is not exactly zero was measured. noise: ``[coil, n]``.
+    reference: of a reference scan, like ``kspace``.
     """
     if kspace.ndim != 4:
         raise UserError(f"{path}: `kspace` has {kspace.ndim} dimensions {kspace.shape}; {HELP}")
@@ -39,54 +46,80 @@ def make_scan(
     if 0 in kspace.shape:
         raise UserError(f"{path}: `kspace` is empty, shape {kspace.shape}; export the scan again")
     header = header or Header()
-    samples = _complex(kspace)
-    there = torch.zeros(len(samples), *samples.shape[-2:], dtype=torch.bool)
-    for index, image in enumerate(samples):  # slice by slice: a volume's temporaries would be as large as the volume
-        peak = image.abs().amax(0)
-        if not torch.isfinite(peak).all():
-            raise UserError(f"{path}: `kspace` has NaN or infinite entries; export the scan again without them")
-        there[index] = peak > 0
-    measured = there.any(0)
-    if not measured.any():
-        raise UserError(f"{path}: `kspace` is zero everywhere; export the scan again")
-    coils = samples.shape[1]
-    if noise is not None and (noise.ndim != 2 or len(noise) != coils or noise.dtype.kind != "c"):
-        raise UserError(
-            f"{path}: `noise` is {noise.dtype} of shape {noise.shape}; store it complex, [coil, sample], with {coils} coils"
-        )
-    if noise is not None and not np.isfinite(noise).all():
-        raise UserError(f"{path}: `noise` has NaN or infinite entries; measure it again, or remove it")
-
-    acquired = torch.zeros(measured.shape[-1], dtype=torch.bool)
-    first, last = header.limits or (0, len(acquired) - 1)
-    acquired[first : last + 1] = True
-    sampled = _line_or_sample_mask(measured) & acquired
+    samples, factor, said = in_sane_units(path, kspace)
+    separate = None if reference is None else _complex(reference * factor)
+    raw = Raw(path, samples, None, separate, sens_maps is not None, notes=(*header.notes, *notes, *said))
+    power = raw.power
+    check_no_spike(path, power)
+    if noise is not None:
+        _check_noise(path, noise, samples.shape[1], float(power.max().sqrt()) / factor)
+        noise = noise * factor
     if mask is not None:
-        own = _own_mask(path, mask, measured)
-        if (own & ~sampled).any():
-            notes = (*notes, "the mask also names samples that are 0 in every coil: they were not measured")
-        sampled = sampled & own
-    _check_one_pattern(path, there, sampled)
+        raw = replace(raw, mask=_own_mask(path, mask, (power > 0).any(0)))
+    raw = look(raw)
+    if raw.turned and sens_maps is not None:
+        sens_maps = sens_maps.swapaxes(-1, -2)
+    sampled, acquired, said = _sampling(raw, header)
+    raw = in_one_piece(raw, sampled)
+    shape = tuple(raw.kspace.shape)
     if sens_maps is not None:
-        _check_maps(path, sens_maps, tuple(samples.shape), header if len(sampled) == 1 else Header())
+        _check_maps(path, sens_maps, shape, header)
     return Scan(
         path=path,
         format=format,
-        kspace=samples,
+        kspace=raw.kspace,
         mask=sampled,
-        acquired=_without_padding(acquired, sampled),
+        acquired=acquired,
         recon_rows=header.rows,
         field_of_view=header.field_of_view,
         noise=None if noise is None else _complex(noise),
         sens_maps=None if sens_maps is None else _complex(sens_maps),
+        reference=raw.reference,
         subject=subject,
-        notes=header.notes + notes,
+        notes=raw.notes + said,
         simulated=simulated,
     )
 
 
+def _sampling(raw: Raw, header: Header) -> tuple[Bool[Tensor, "#y x"], Bool[Tensor, " x"], tuple[str, ...]]:
+    """The scan's mask, which columns were to be acquired, and notes on both. Raises UserError if slices differ."""
+    there = raw.power > 0
+    acquired = torch.zeros(there.shape[-1], dtype=torch.bool)
+    first, last = header.limits or (0, len(acquired) - 1)
+    acquired[first : last + 1] = True
+    sampled, notes = find_sampling(there.any(0)).mask & acquired, ()
+    if raw.mask is not None:
+        if (raw.mask & ~(sampled if len(raw.mask) > 1 else sampled.any(0))).any():
+            notes = ("the mask also names samples that are 0 in every coil: they were not measured",)
+        sampled = sampled & raw.mask
+    if not sampled.any():
+        raise UserError(
+            f"{raw.path}: the header's phase encodes, columns {first} to {last}, leave out all that was measured; correct them"
+        )
+    _check_one_pattern(raw.path, there, sampled)
+    known = header.limits is not None
+    acquired = without_padding(acquired, sampled, known)
+    if raw.mask is None or len(raw.mask) == 1:  # else the reader has told of it
+        notes += notes_of(torch.ones_like(acquired) if known else acquired, sampled)
+    return sampled, acquired, notes
+
+
 def _complex(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.complex64))
+
+
+def _check_noise(path: Path, noise: np.ndarray, coils: int, brightest: float) -> None:
+    if noise.ndim != 2 or len(noise) != coils or noise.dtype.kind != "c":
+        raise UserError(
+            f"{path}: `noise` is {noise.dtype} of shape {noise.shape}; store it complex, [coil, sample], with {coils} coils"
+        )
+    if not np.isfinite(noise).all():
+        raise UserError(f"{path}: `noise` has NaN or infinite entries; measure it again, or remove it")
+    loudest = float(np.abs(noise.astype(complex)).max(initial=0))
+    if loudest > 10 * brightest:
+        raise UserError(
+            f"{path}: `noise` reaches {loudest:.2g}, `kspace` only {brightest:.2g}; store both in the same units, or remove it"
+        )
 
 
 def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> Bool[Tensor, "#y x"]:
@@ -103,8 +136,8 @@ def _own_mask(path: Path, stored: np.ndarray, measured: Bool[Tensor, "y x"]) -> 
 
 def _check_one_pattern(path: Path, there: Bool[Tensor, "slice y x"], sampled: Bool[Tensor, "#y x"]) -> None:
     """Raises UserError if a slice lacks what the scan has as a whole: a line, or many of the samples of a 2-D mask."""
-    by_line = len(sampled) == 1
-    found, wanted = (there.any(1), sampled[0]) if by_line else (there, sampled)
+    by_line = measured_band(sampled) is not None
+    found, wanted = (there.any(1), sampled.any(0)) if by_line else (there, sampled)
     allowed, what = (0, "lines") if by_line else (STRAY * int(wanted.sum()), "samples")
     for index, own in enumerate(found):
         missing = int((wanted & ~own).sum())
@@ -113,20 +146,6 @@ def _check_one_pattern(path: Path, there: Bool[Tensor, "slice y x"], sampled: Bo
                 f"{path}: slice {index} lacks {missing} {what} that other slices have, and a scan has one sampling pattern "
                 "here; store slices of one pattern as a scan of their own"
             )
-
-
-def _line_or_sample_mask(measured: Bool[Tensor, "y x"]) -> Bool[Tensor, "#y x"]:
-    """One row if whole lines are measured; a stray zero (of integer data) does not make a measured line unmeasured."""
-    lines = measured.any(0)
-    return lines[None] if bool((measured[:, lines].float().mean(0) > 0.9).all()) else measured
-
-
-def _without_padding(acquired: Bool[Tensor, " x"], mask: Bool[Tensor, "#y x"]) -> Bool[Tensor, " x"]:
-    """Zero columns at the edges of an otherwise complete k-space are padding, not something left unmeasured."""
-    lines = mask.any(0).nonzero()
-    inside = torch.zeros_like(acquired)
-    inside[int(lines.min()) : int(lines.max()) + 1] = True
-    return acquired & inside if bool(mask[:, inside].all()) else acquired
 
 
 def _check_maps(path: Path, maps: np.ndarray, shape: tuple[int, ...], header: Header) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.readers.checks import HELP, make_scan
+from data_prep.readers.checks import make_scan
 from data_prep.readers.header import read_header, with_measured_lines
+from data_prep.readers.layout import as_kspace
 from data_prep.readers.sources import link_out, other_files, stored
 from data_prep.readers.subject import pseudonym
 from data_prep.readers.xml_header import header_text, read_xml
@@ -30,15 +31,17 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
             f"{name} (a link to {link[0]})" if (link := link_out(file, str(name))) else str(name) for name in file
         )
         raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
-    if kspace.ndim == 3 and kspace.dtype.kind == "c":
-        raise UserError(f"{path}: `kspace` has 3 dimensions {kspace.shape}; {HELP}, with a coil axis even for one coil")
-    others = [other.name for name in NAMES for other in other_files(path, file, name)]
-    samples = kspace[()]
+    samples, notes = as_kspace(path, kspace[()])
+    if unread := [name for name, data in file.items() if name != "kspace" and _is_kspace(data)]:
+        notes += (f"`kspace` is read, not {', '.join(unread)}",)
+    beside = [other.name for name in NAMES for other in other_files(path, file, name)]
+    if beside:
+        notes += (f"parts of it lie in {', '.join(sorted(set(beside)))} beside it",)
     subject, header = file.attrs.get("patient_id"), None
     xml = stored(path, file, "ismrmrd_header")
-    if xml is not None and kspace.ndim == 4:
+    if xml is not None:
         told = read_xml(path, header_text(path, xml, "ismrmrd_header"), "its `ismrmrd_header`")
-        header = read_header(path, told, kspace.shape)
+        header = read_header(path, told, samples.shape)
         samples = samples.swapaxes(-1, -2) if header.swapped else samples
         header = with_measured_lines(header, samples)
         subject = told.patient if pseudonym(subject) is None else subject
@@ -52,13 +55,17 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
         mask=_optional(path, file, "mask"),
         noise=_optional(path, file, "noise"),
         sens_maps=_optional(path, file, "sens_maps"),
-        notes=(f"parts of it lie in {', '.join(sorted(set(others)))} beside it",) if others else (),
+        notes=notes,
     )
 
 
 def source_files(path: Path, file: h5py.File) -> list[Path]:
     """The files beside ``path`` that hold parts of this scan. Raises UserError if such can't be followed."""
     return sorted({other for name in NAMES for other in other_files(path, file, name)})
+
+
+def _is_kspace(data: object) -> bool:
+    return isinstance(data, h5py.Dataset) and data.ndim == 4 and data.dtype.kind == "c" and "maps" not in str(data.name)
 
 
 def is_ours(file: h5py.File) -> bool:

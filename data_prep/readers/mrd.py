@@ -11,7 +11,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 from jaxtyping import Complex
 
 from data_prep.readers.checks import make_scan
@@ -102,15 +101,12 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
         mask=mask[:1] if mask.any(1).all() else mask,
         header=_with_all_lines(encoding.with_limits(), np.flatnonzero(mask.any(0)), notes),
         noise=noise,
+        reference=reference,
         subject=pseudonym(xml.patient),
         notes=(*notes, *lines.notes),
     )
     told = lines.geometry.positions.any() or lines.geometry.slice_dir.any()
-    return replace(
-        scan,
-        reference=None if reference is None else torch.from_numpy(reference),
-        geometry=lines.geometry if told else None,
-    )
+    return replace(scan, geometry=lines.geometry if told else None)
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> Dataset:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.readers.checks import make_scan
+from data_prep.readers.layout import as_kspace
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
@@ -12,10 +13,11 @@ MAGIC = b"\x93NUMPY"
 
 
 def read_npy(path: Path) -> Scan:
-    """(slice, coil, y, x) complex. Raises UserError; pickled objects are never loaded."""
+    """(slice, coil, y, x) complex, or what can be told to be that. Raises UserError; pickled objects are never loaded."""
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: can't be read as a NumPy array ({reason}); save it again with numpy.save") from error
-    return make_scan(path, "NumPy", array)
+    kspace, notes = as_kspace(path, array)
+    return make_scan(path, "NumPy", kspace, notes=notes)

@@ -13,12 +13,14 @@ from mri_ambient.commands.options import (
     Mask,
     PriorPath,
     Priors,
+    Reference,
     Samples,
     Seed,
     Slices,
     TunedPath,
     Workers,
     check_choice,
+    check_reference,
     parse_accels,
     parse_methods,
 )
@@ -40,6 +42,7 @@ def compare(
         bool, typer.Option("--lesions", help="Also insert lesions: does their contrast return?")
     ] = False,
     tuned: TunedPath = None,
+    reference: Reference = "mvue",
     seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder of tables, figures and page.")] = Path("comparison"),
     workers: Workers = 1,
@@ -54,6 +57,7 @@ def compare(
     from mri_ambient.priors.runs import passed_over, place, prior_folder
 
     check_choice("--mask", mask, MASK_KINDS)
+    magnitude = check_reference(reference)
     accels = parse_accels(accel)
     parse_methods(methods)
     folders = [Path(part.strip()) for part in prior.split(",") if part.strip()]
@@ -70,14 +74,14 @@ def compare(
 
     named = named_methods(methods)
     paths = raw_scans(path)
-    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed, magnitude=magnitude)
     priors = priors_for(named, folders)
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
     studies = find_tuned(tuned, used)
     runs = planned_runs(priors, accels, studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
     learned = tuple(training_scans(*used))
-    plan = Plan(runs, samples, seed, mask, slices, lesions, tuning_scans=seen, training_scans=learned)
+    plan = Plan(runs, samples, seed, mask, slices, lesions, "", seen, learned, magnitude)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]
     notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
@@ -177,15 +181,18 @@ def fully_sampled(path: Path) -> bool:
         return False
 
 
-def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, seed: int) -> "Source":
+def open_source(
+    path: Path, *, mask: str, slices: int | None, lesions: bool, seed: int, magnitude: str = "mvue"
+) -> "Source":
     """What `recon` may know of a raw scan and can't read itself."""
     from dataclasses import replace
 
     from data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
     from data_prep.readers import read_scan
+    from data_prep.readout import crop_readout
     from recon.compare_rows import Case, Source
     from recon.lesions import Lesioned, lesion_kspace, place_lesions
-    from recon.reconstruct import reference_image
+    from recon.reference import reference_of
 
     scan = read_scan(path)
     digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))
@@ -199,7 +206,7 @@ def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, see
     def case(accel: float) -> Case:
         settings = PrepareSettings(accel, mask)
         volume = prepare(scan, settings)
-        reference = reference_image(complete(scan, volume))
+        reference = reference_of(complete(scan, volume), magnitude, crop_readout(scan.kspace, scan))
         if not lesions:
             return Case(volume, reference)
         whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
@@ -207,7 +214,8 @@ def open_source(path: Path, *, mask: str, slices: int | None, lesions: bool, see
         added = scan.kspace + scan.mask * lesion_kspace(whole, placed, scan.kspace.shape[-2])
         ill = replace(scan, kspace=added)
         volume_ill = prepare(ill, settings)
-        return Case(volume, reference, Lesioned(volume_ill, reference_image(complete(ill, volume_ill)), placed))
+        reference_ill = reference_of(complete(ill, volume_ill), magnitude, crop_readout(ill.kspace, ill))
+        return Case(volume, reference, Lesioned(volume_ill, reference_ill, placed))
 
     return Source(
         name=path.stem,

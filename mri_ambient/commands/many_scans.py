@@ -101,7 +101,7 @@ def reconstruct_file(
             if read_made_from(taken.file) == made_from and all(output.exists() for output in taken.all):
                 return [*rows_of(read_reconstruction(taken.file))], [], False
         outputs = free(names(out, path.stem, settings.accel, choices.kept))
-    outcome = run_methods(*made_ready(read(path, settings), settings), choices, tools)
+    outcome = run_methods(*made_ready(read(path, settings), settings, choices.magnitude), choices, tools)
     write_all(replace(outcome, made_from=made_from), outputs)
     warnings = [note for note in outcome.notes if note.startswith("warning")]
     return [*rows_of(read_reconstruction(outputs.file))], warnings, True

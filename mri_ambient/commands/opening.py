@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data_prep.prepare import PrepareSettings, complete, prepare
 from data_prep.readers import read_scan, scan_files
+from data_prep.readout import crop_readout
 from data_prep.scan import Scan
 from data_prep.undersample import undersample
 from mri_ambient.errors import UserError
@@ -37,6 +38,7 @@ def read(path: Path, settings: PrepareSettings) -> Opened:
 
 def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
     """What a user should know before waiting."""
+    yield from found.notes if isinstance(found, Scan) else ()  # of a prepared volume `prep` has said it
     if found.fully_sampled and settings.accel is None:
         yield (
             "the scan is complete and is reconstructed from all of its lines: nothing is left out, and no error can be shown; "
@@ -44,16 +46,20 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
         )
 
 
-def made_ready(found: Opened, settings: PrepareSettings) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
+def made_ready(
+    found: Opened, settings: PrepareSettings, magnitude: str = "mvue"
+) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
-    from recon.reconstruct import reference_image
+    from recon.reference import reference_of
 
     if isinstance(found, Scan):
         volume = prepare(found, settings)
-        return volume, None if settings.accel is None else reference_image(complete(found, volume))
+        if settings.accel is None:
+            return volume, None
+        return volume, reference_of(complete(found, volume), magnitude, crop_readout(found.kspace, found))
     if settings.accel is None:
         return found, None
-    return undersample(found, settings.accel, settings.mask), reference_image(found)
+    return undersample(found, settings.accel, settings.mask), reference_of(found, magnitude)
 
 
 def scans_of(folder: Path) -> list[Path]:

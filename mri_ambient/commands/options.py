@@ -1,7 +1,7 @@
 """What the commands' options share: their types, their choices, and how their texts are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ TRAIN_CHOICES = {
 }
 WHITENING = ("auto", "noise-scan", "none")
 MAP_SETS = ("auto", "1", "2")
+MAGNITUDES = ("mvue", "rss")
 EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
 MAPS = ("espirit", "sigpy", "bart", "file")
 
@@ -45,6 +46,14 @@ Whiten = Annotated[
 MapSets = Annotated[
     str,
     typer.Option("--map-sets", help="auto, 1 or 2 maps a pixel; 2 where the object wraps around the field of view."),
+]
+Reference = Annotated[
+    str,
+    typer.Option(
+        "--reference",
+        help="mvue or rss: magnitudes, and what errors are measured against, coil-combined, or, as fastMRI's, the root sum of "
+        "squares over the receive coils.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
@@ -110,6 +119,11 @@ def check_preparing(maps: str | None, whiten: str, map_sets: str) -> None:
         check_choice("--maps", maps, MAPS)
     check_choice("--whiten", whiten, WHITENING)
     check_choice("--map-sets", map_sets, MAP_SETS)
+
+
+def check_reference(reference: str) -> Literal["mvue", "rss"]:
+    check_choice("--reference", reference, MAGNITUDES)
+    return "rss" if reference == "rss" else "mvue"
 
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

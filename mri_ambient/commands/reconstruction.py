@@ -15,6 +15,7 @@ from mri_ambient.commands.options import (
     MapSets,
     Mask,
     PriorPath,
+    Reference,
     Samples,
     Seed,
     TunedPath,
@@ -23,6 +24,7 @@ from mri_ambient.commands.options import (
     check_choice,
     check_mask,
     check_preparing,
+    check_reference,
 )
 from mri_ambient.errors import UserError
 
@@ -79,6 +81,7 @@ def recon(
     coils: Coils = None,
     whiten: Whiten = "auto",
     map_sets: MapSets = "auto",
+    reference: Reference = "mvue",
     seed: Seed = 0,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Also a figure for print, .pdf, .svg or .png (300 dpi).")
@@ -107,6 +110,7 @@ def recon(
     check_mask(mask, accel, "use the scan's own sampling")
     check_choice("--method", method, RECON_METHODS)
     check_preparing(maps, whiten, map_sets)
+    magnitude = check_reference(reference)
     if method.startswith("bart-"):
         require()
     if tuned is not None and not tuned.is_file():
@@ -129,7 +133,7 @@ def recon(
     from data_prep.prepare import PrepareSettings
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
-    choices = Choices(beside_others(method), method, folder, samples, tuned, seed)
+    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, magnitude)
     if many:
         from mri_ambient.processes import Spread
 
@@ -179,9 +183,9 @@ def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices",
     from recon.summary import table
 
     tools = tools_for(choices)
-    outcome = run_methods(*made_ready(found, settings), choices, tools)
+    outcome = run_methods(*made_ready(found, settings, choices.magnitude), choices, tools)
     left_out = write_all(outcome, outputs)
-    stdout.print(table(outcome.volume, outcome.results, outcome.reference, outcome.held_out))
+    stdout.print(table(outcome.volume, outcome.results, outcome.reference, outcome.held_out, outcome.magnitude))
     for note in [*outcome.notes, *left_out]:
         stdout.print(note, markup=False)
     stdout.print(f"wrote {outputs.file}, {outputs.panel} and {outputs.page}", markup=False)

@@ -93,6 +93,16 @@ def slice_mask(
     return line_mask(kind, accel, acs[1], acquired, generator)[None]
 
 
+def measured_band(mask: Bool[Tensor, "*batch y x"]) -> Bool[Tensor, " y"] | None:
+    """The rows that every measured line fills, adjoining ones: all of them, or fewer where readouts are padded or asymmetric.
+
+    None if samples are scattered. Of a line mask's one row, that row.
+    """
+    rows = mask.any(-1).reshape(-1, mask.shape[-2]).any(0)
+    adjoining = int(rows.diff().sum()) + int(rows[0]) + int(rows[-1]) == 2
+    return rows if adjoining and bool((mask == (rows[:, None] & mask.any(-2, keepdim=True))).all()) else None
+
+
 def _gaussian_log_weights(lines: Tensor, columns: int) -> Float[Tensor, " n"]:
     distance = (lines - columns // 2).double() / (GAUSSIAN_WIDTH * columns)
     return -0.5 * distance.square()

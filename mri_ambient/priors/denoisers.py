@@ -5,6 +5,7 @@ for the operator A of ``maps`` and ``mask``. Complex numbers become two real cha
 transforms and the conjugate gradients stay in float32, the U-Nets may run in bfloat16 (``autocast``).
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -14,11 +15,13 @@ from jaxtyping import Bool, Complex, Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense, apart, sense_of
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.unet import UNet
 
 SMALLEST_SIGMA = 0.01  # seldom seen in training below it
+PRECISION = "MRI_AMBIENT_PRECISION"
 
 
 class Architecture(BaseModel):
@@ -155,7 +158,16 @@ def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, T
 
 
 def fast_bfloat16() -> bool:
-    """Whether bfloat16 convolutions are faster than float32 here: CPUs with AVX512-bf16 or AMX, and GPUs since Ampere."""
+    """Whether bfloat16 convolutions are faster than float32 here: CPUs with AVX512-bf16 or AMX, and GPUs since Ampere.
+
+    The environment variable MRI_AMBIENT_PRECISION, ``float32`` or ``bfloat16``, overrules the processor, so that another
+    machine's numbers can be repeated. Raises UserError if it is anything else.
+    """
+    wanted = os.environ.get(PRECISION, "")
+    if wanted not in ("", "float32", "bfloat16"):
+        raise UserError(f"{PRECISION}: is `{wanted}`; set it to float32 or bfloat16, or unset it")
+    if wanted:
+        return wanted == "bfloat16"
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

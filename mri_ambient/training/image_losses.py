@@ -93,7 +93,7 @@ def tweedie_consistent(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor
     first, second = (denoiser(end, everything(end), lower) - upper for end in ends)
     term = torch.zeros_like(losses)
     term[::4] = (first * second).flatten(1).mean(1) / denoiser.architecture.sigma_data**2
-    return losses + 4 * CONSISTENCY * term
+    return losses + len(losses) / len(start) * CONSISTENCY * term  # on average 1 an image, of few images too
 
 
 def creative(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor, noise: Tensor) -> Tensor:

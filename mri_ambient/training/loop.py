@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
-from mri_ambient.console import progress_bar
+from mri_ambient.console import progress_bar, stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.memory import keep_freed_memory
@@ -83,7 +83,8 @@ def train(
 
     Resumes from ``folder``'s checkpoint if there is one. At every checkpoint the mean is validated, and if no earlier one
     was better (or there is no ``validate``) ``on_best(mean denoiser, images seen)`` is called. Under torchrun each process
-    works on its share of every batch, which is that of a single process. Raises UserError if the loss stops being finite.
+    works on its share of every batch, which is that of a single process, whatever its size. Raises UserError if the loss
+    stops being finite.
     """
     ranks = current_ranks()
     keep_freed_memory()
@@ -94,6 +95,11 @@ def train(
     mean = deepcopy(denoiser).requires_grad_(False)
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=config.learning_rate)
     start, best = load_checkpoint(folder / CHECKPOINT, denoiser, mean, optimiser)
+    if ranks.first and config.batch < ranks.count:
+        stderr.print(
+            f"[yellow]note:[/] {description}: a batch of {config.batch} leaves some of {ranks.count} processes without work; "
+            "raise `batch`, or start fewer"
+        )
     ranks.wait()
     model = distributed_over(ranks, denoiser)
 
@@ -108,8 +114,8 @@ def train(
             pending = reader.submit(task.draw, min(step + 1, config.steps - 1))
             optimiser.param_groups[0]["lr"] = learning_rate(config, step)
             optimiser.zero_grad(set_to_none=True)
-            share = drawn.part(ranks.rank, ranks.count).to(ranks.device)
-            loss = backward(task, model, share, config.accumulate, f"step {step}")
+            share, weight = share_of(ranks, drawn)
+            loss = backward(task, model, share.to(ranks.device), weight, config.accumulate, f"step {step}")
             norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip)
             optimiser.step()
             update_mean(mean, denoiser, config, step)
@@ -129,21 +135,34 @@ def train(
     return mean
 
 
-def backward(task: Task[Network, Batch], model: Network, drawn: Batch, accumulate: int, where: str) -> float:
-    """Add the gradient of the batch's mean loss, in ``accumulate`` parts; returns that loss."""
+def share_of(ranks: Ranks, drawn: Batch) -> tuple[Batch, float]:
+    """A process' part of the batch, and what each of its items weighs: so much that the mean over all processes, which
+    DistributedDataParallel takes, is the mean over the batch, however many items each has.
+
+    All must take part in that mean: one that gets none works on the first item, which weighs nothing there.
+    """
+    if ranks.rank >= len(drawn):
+        return drawn.part(0, len(drawn)), 0.0
+    return drawn.part(ranks.rank, ranks.count), ranks.count / len(drawn)
+
+
+def backward(
+    task: Task[Network, Batch], model: Network, drawn: Batch, weight: float, accumulate: int, where: str
+) -> float:
+    """Add the gradient of the items' losses times ``weight``, in ``accumulate`` parts; returns their mean loss."""
     parts = min(accumulate, len(drawn))
     total = 0.0
     for index in range(parts):
         piece = drawn.part(index, parts)
-        losses = task.losses(model, piece)
-        if not torch.isfinite(losses).all():
-            bad = [name for name, ok in zip(piece.names, losses.isfinite(), strict=True) if not ok]
-            raise UserError(f"{bad[0]}: the loss is not finite at {where} of the training; check what it holds")
-        share = losses.sum() / len(drawn)
+        # without waiting for the other processes but with the last part; the network's call decides it, and so is inside
         with model.no_sync() if isinstance(model, DistributedDataParallel) and index + 1 < parts else nullcontext():
-            share.backward()
-        total += share.item()
-    return total
+            losses = task.losses(model, piece)
+            if not torch.isfinite(losses).all():
+                bad = [name for name, ok in zip(piece.names, losses.isfinite(), strict=True) if not ok]
+                raise UserError(f"{bad[0]}: the loss is not finite at {where} of the training; check what it holds")
+            (weight * losses.sum()).backward()
+        total += losses.sum().item()
+    return total / len(drawn)
 
 
 def distributed_over(ranks: Ranks, denoiser: Network) -> Network:

@@ -1,5 +1,6 @@
 """DICOM: derived MR images, a series a volume, a file a slice. Needs pydicom."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -10,14 +11,13 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from mri_ambient import __version__
 from mri_ambient.console import track
-from recon.export.patient import Patient
+from recon.export.patient import LONGEST, NOT_TEXT, Patient
 from recon.export.slices import heights_mm, spacing_mm
 from recon.panel import NOTICE
 from recon.recon_file import Study
 from recon.series import Series
 
 FULL = 2**16 - 1
-LONG_STRING = 64  # characters of DICOM's VR LO
 PLACEHOLDER_MM = 1.0
 UNKNOWN = (  # type 2: there, and empty
     "StudyDate",
@@ -97,14 +97,19 @@ def study_level(study: Study, patient: Patient) -> Dataset:
 def describe_series(image: Dataset, study: Study, series: Series, number: int) -> None:
     about = study.about
     image.SeriesNumber = number
-    image.SeriesDescription = f"{series.title}, R={about.accel:.2f}, research"[:LONG_STRING]
+    image.SeriesDescription = long_string(f"{series.title}, R={about.accel:.2f}, research")
     prior = f"prior sha256 {about.prior['weights_sha256']}" if about.prior else "no learned prior"
     source = "simulated" if about.simulated else "raw"
     image.DerivationDescription = (
         f"{series.title}: from undersampled {source} k-space, realised R={about.accel:.2f}, ACS {about.acs[1]} lines; "
         f"{about.method}, {prior}, seed {about.seed}, mri-ambient {about.version}. {NOTICE}."
     )
-    image.ImageType = ["DERIVED", "SECONDARY", "OTHER", series.name.upper().replace("-", "_")[:16]]
+    image.ImageType = ["DERIVED", "SECONDARY", "OTHER", re.sub(r"[^A-Z0-9_]", "_", series.name.upper())[:16]]
+
+
+def long_string(text: str) -> str:
+    """What VR LO holds of it: there a backslash would begin another value."""
+    return NOT_TEXT.sub("_", text)[:LONGEST]
 
 
 def place(image: Dataset, study: Study, index: int) -> None:
@@ -134,6 +139,6 @@ def real_world_values(slope: float, series: Series) -> Dataset:
     mapping = Dataset()
     mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped = 0, FULL
     mapping.RealWorldValueIntercept, mapping.RealWorldValueSlope = 0.0, slope
-    mapping.LUTExplanation, mapping.LUTLabel = series.title[:LONG_STRING], "VALUE"
+    mapping.LUTExplanation, mapping.LUTLabel = long_string(series.title), "VALUE"
     mapping.MeasurementUnitsCodeSequence = [unit]
     return mapping

@@ -19,4 +19,5 @@ def write_fastmri(path: Path, study: Study, series: Series) -> None:
         file.attrs["max"] = volume.max()
         file.attrs["norm"] = np.linalg.norm(volume)
         file.attrs["description"] = series.title
+        file.attrs["magnitude"] = study.about.magnitude  # mvue or rss
         file.attrs["acceleration"] = study.about.accel

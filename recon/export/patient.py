@@ -6,10 +6,14 @@ from datetime import datetime
 
 from mri_ambient.errors import UserError
 
+LONGEST = 64  # characters of a value of VR LO, and of each component group of one of VR PN (DICOM PS3.5, 6.2)
+NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")  # the last: bytes of a terminal that are no UTF-8
+
 
 @dataclass(frozen=True)
 class Patient:
-    """As DICOM writes it, empty where not given. name: Family^Given. birth_date: YYYYMMDD. sex: M, F or O.
+    """As DICOM writes it, empty where not given. name: Family^Given, in up to three groups (alphabetic=ideographic=phonetic)
+    of five components. birth_date: YYYYMMDD. sex: M, F or O.
 
     Raises UserError, with the option's name, if DICOM can't hold a value.
     """
@@ -21,13 +25,21 @@ class Patient:
 
     def __post_init__(self) -> None:
         for option, value in {"--patient-name": self.name, "--patient-id": self.id}.items():
-            if re.search(r"[\x00-\x1f\x7f\\]", value) or len(value) > 64:
+            if NOT_TEXT.search(value):
                 raise UserError(
-                    f"{option} {value[:70]!r}: DICOM holds at most 64 characters, no backslash and no control characters; "
-                    "shorten or correct it"
+                    f"{option} {value[:70]!r}: DICOM holds no backslash, no control characters, and nothing that is not "
+                    "Unicode; correct it"
                 )
-        if self.name.count("=") > 2 or any(part.count("^") > 4 for part in self.name.split("=")):
+        groups = self.name.split("=")
+        if len(groups) > 3 or any(group.count("^") > 4 for group in groups):
             raise UserError(f"--patient-name {self.name!r}: is not a DICOM name; write Family^Given")
+        if max(map(len, groups)) > LONGEST:
+            raise UserError(
+                f"--patient-name {self.name!r}: DICOM holds at most {LONGEST} characters in each of a name's groups (which = "
+                "separates); shorten it"
+            )
+        if len(self.id) > LONGEST:
+            raise UserError(f"--patient-id {self.id[:70]!r}: DICOM holds at most {LONGEST} characters; shorten it")
         if self.sex not in ("", "M", "F", "O"):
             raise UserError(f"--patient-sex {self.sex}: is not one of M, F, O; choose one of them")
 

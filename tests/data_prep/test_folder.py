@@ -108,7 +108,7 @@ def test_a_bad_file_amid_good_ones_is_reported_and_the_rest_go_on(raw, tmp_path)
     assert (len(summary.done), len(summary.failed), summary.ignored) == (4, 1, 2)
     assert "aa_bad.h5" in summary.failed[0]
     assert not (tmp_path / "out" / "aa_bad.h5").exists()
-    assert [table.row_count for table in summary_tables(summary)] == [1, 1]
+    assert [table.row_count for table in summary_tables(summary)] == [1, 1, 1]  # volumes, remarks, failures
 
 
 def test_differing_matrices_and_coils_in_one_folder(raw, tmp_path):
@@ -116,7 +116,7 @@ def test_differing_matrices_and_coils_in_one_folder(raw, tmp_path):
         file["kspace"] = big["kspace"][:, :3, 8:40, 12:36]
     summary = prepare_folder(raw, tmp_path / "out", PrepareSettings(acs=8))
     assert len(summary.done) == 4
-    assert [table.row_count for table in summary_tables(summary)] == [2]
+    assert [table.row_count for table in summary_tables(summary)] == [2, 1]
 
 
 def test_two_scans_of_one_name_are_not_written_over_each_other(raw, tmp_path):

@@ -77,7 +77,7 @@ def test_complete_shares_maps_and_scale(scans):
 def test_round_trip(undersampled, tmp_path):
     write_volume(tmp_path / "subject_0.h5", undersampled)
     volume = read_volume(tmp_path / "subject_0.h5")
-    for key in ("kspace", "mask", "acquired", "sens_maps", "scale", "noise_std", "coil_transform"):
+    for key in ("kspace", "mask", "acquired", "sens_maps", "scale", "noise_std", "coil_transform", "coil_return"):
         assert torch.equal(getattr(volume, key), getattr(undersampled, key))
     assert volume.acs == undersampled.acs
 

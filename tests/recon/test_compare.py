@@ -32,6 +32,7 @@ def row(**changes) -> dict:
     base = dict.fromkeys([f"{name}_{of}" for name in METRICS for of in ("one", "mean")], 0.5)
     base |= {"scan": "a", "subject": "s", "kind": "simulated", "label": "cg-sense", "method": "cg-sense", "accel": 4.0}
     base |= {"realised_accel": 4.0, "acs": [48, 8], "maps": "espirit", "mask": "random", "samples": 4, "seed": 0}
+    base |= {"reference": "MVUE"}
     base |= {"spreads": True, "slices_done": 2, "picture": None, "settings": None, "std_ratio": None, "residual": 1.0}
     base |= {"seconds_per_slice": 1.0, "network_calls": 0.0, "coverage_50": None, "coverage_90": None}
     return base | changes

@@ -3,7 +3,9 @@ from pathlib import Path
 import torch
 
 from mri_ambient.priors.card import Card, Prior
-from mri_ambient.priors.denoisers import Architecture, Denoiser
+from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.store import PreparedVolume
 from recon.classical import L1WaveletSettings, l1_wavelet
 from recon.e_step import e_step
@@ -58,6 +60,18 @@ def test_a_draw_agrees_with_the_measured_lines(undersampled):
     image = draw(undersampled, "image", [1], [0])[0]
     misfit = (problem.sense(image) - problem.kspace).norm() / problem.kspace.norm()
     assert misfit < 0.1
+
+
+def test_draws_are_in_single_precision_where_bfloat16_is_faster(undersampled, monkeypatch):
+    """Of the bundled prior, whose products with the Jacobian are differences."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setenv(PRECISION, precision)
+        which = find_prior(("image",), BUNDLED)
+        streams = [[torch.Generator().manual_seed(0)]]
+        scan = (undersampled.kspace, undersampled.sens_maps, undersampled.mask, undersampled.noise_std)
+        found[precision] = e_step(which, *(value[:1] for value in scan), streams, sampler=SETTINGS)
+    assert torch.equal(*found.values())
 
 
 def test_without_a_sampler_there_is_one_draw(undersampled):

@@ -11,7 +11,9 @@ from data_prep.readers import read_scan
 from mri_ambient.bart import installed
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
-from mri_ambient.priors.denoisers import Architecture, build_denoiser
+from mri_ambient.priors.denoisers import PRECISION, Architecture, build_denoiser
+from mri_ambient.priors.find import find_prior
+from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.store import PreparedVolume
 from recon.methods import METHODS
 from recon.reconstruct import reconstruct, reference_image, working_matrix
@@ -35,7 +37,7 @@ def untrained(kind: str, matrix: int = 48) -> Prior:
 
 
 def first_slices(volume: PreparedVolume, count: int) -> PreparedVolume:
-    keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform")
+    keys = ("kspace", "mask", "sens_maps", "scale", "noise_std", "coil_transform", "coil_return")
     return replace(volume, **{key: getattr(volume, key)[:count] for key in keys})
 
 
@@ -81,6 +83,18 @@ def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
         assert (three.samples[:, 0] - three.samples[:, 1]).abs().max() > 0.01 * brightest
         other = reconstruct(first_slices(undersampled, 1), "dds", prior, 2, 4, settings)
         assert (other.samples - three.samples[:1]).abs().max() > 0.01 * brightest
+
+
+@pytest.mark.parametrize("method", ["dds", "aos"])
+def test_bfloat16_is_no_other_image(method, undersampled, monkeypatch):
+    """With the bundled priors."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setenv(PRECISION, precision)
+        prior = find_prior(METHODS[method].kinds[:1], BUNDLED)
+        found[precision] = reconstruct(first_slices(undersampled, 1), method, prior, 1, 0, short(method, 6)).mean
+    apart = (found["bfloat16"] - found["float32"]).norm() / found["float32"].norm()
+    assert 0 < apart < 0.01
 
 
 def test_the_batch_is_bounded(undersampled, monkeypatch):

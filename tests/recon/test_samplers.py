@@ -94,9 +94,9 @@ def test_a_sample_ends_where_the_jacobian_is_no_covariance():
     assert found[:, 1].abs().max() < 50
 
 
-def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser():
-    """Of the bundled prior: differences are J u to a twentieth, gradients J^T u, alike as far as J is symmetric;
-    neither keeps a graph."""
+def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser(precision):
+    """Of the bundled prior, called as `mmps` calls it: differences are J u to a twentieth, gradients J^T u, alike as far as J
+    is symmetric; neither keeps a graph. Gradients may be in bfloat16; differences in it would be rounding."""
     prior = find_prior(("image",), BUNDLED)
     generator = Generator().manual_seed(0)
     kspace = torch.randn(1, 1, 64, 64, dtype=torch.complex64, generator=generator)
@@ -105,13 +105,17 @@ def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser():
     sigma = torch.full((1, 1, 1), 0.1)
     disc = ((torch.arange(64) - 32).square()[:, None] + (torch.arange(64) - 32).square() < 400).to(torch.complex64)
     noise = torch.randn(2, 1, 64, 64, dtype=torch.complex64, generator=generator)
-    denoise = denoiser_for(prior, problem, "scan", 1, [generator])
+    called = {
+        jacobian: denoiser_for(prior, problem, "scan", 1, [generator], MmpsSettings(jacobian=jacobian).precise)
+        for jacobian in ("differences", "gradients")
+    }
+    denoise = called["differences"]
     images = 0.6 * disc[None, None] + 2**0.5 * sigma * noise[:1]
     direction = noise[1:]
     with torch.no_grad():
         _, push = by_differences(denoise, images, sigma)
         near = push(direction)
-    denoised, pull = by_gradients(denoise, images, sigma)
+    denoised, pull = by_gradients(called["gradients"], images, sigma)
     transposed = pull(direction)
     assert not near.requires_grad
     assert not denoised.requires_grad
@@ -122,6 +126,10 @@ def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser():
     assert (near - exact).norm() < 0.05 * exact.norm()
     assert (transposed - exact).norm() < 0.5 * exact.norm()
     assert (direction - exact).norm() > 0.8 * exact.norm()
+    if precision == "bfloat16":
+        with torch.no_grad():
+            _, push = by_differences(called["gradients"], images, sigma)
+            assert (push(direction) - exact).norm() > 0.1 * exact.norm()
 
 
 def test_differences_need_masks_that_stay():

@@ -151,3 +151,21 @@ def test_consistency_knows_a_wrong_denoiser_below_the_noise_of_the_data():
         terms[wrong] = float((tweedie_consistent(*arguments) - tweedie(*arguments)).mean())
     assert min(terms[0.8], terms[1.2]) > 0.01
     assert abs(terms[1.0]) < 0.15 * min(terms[0.8], terms[1.2])
+
+
+def test_consistency_weighs_the_same_in_small_batches():
+    """Of copies of one image: such parts of a batch as a process, or gradient accumulation, works on."""
+    torch.manual_seed(0)
+    denoiser = Linear()
+    torch.nn.init.normal_(denoiser.matrix)
+    added = []
+    for count in (1, 2, 3, 4, 8):
+        images = normal(1, 1, SIDE, SIDE, seed=3).expand(count, -1, -1, -1)
+        whole = everything(images)
+        batch = ImageBatch(images, whole, whole, images, torch.full((count,), NATURE), ("",) * count)
+        noise = normal(1, 2 * CHAIN + 2, 1, SIDE, SIDE, seed=4).expand(count, -1, -1, -1, -1)
+        sigma = torch.full((count,), 0.5)
+        rules = [rule(denoiser, batch, sigma, noise).detach() for rule in (tweedie_consistent, tweedie)]
+        added.append(float(torch.stack([losses.mean() for losses in rules]).diff()))
+    assert abs(added[0]) > 0.01
+    assert added == pytest.approx([added[0]] * len(added), rel=1e-3)

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 
 from mri_ambient.errors import UserError
+from recon.export.dicom import long_string
 from recon.export.patient import Patient
 from recon.export.write import export
 from recon.series import chosen_series
@@ -138,8 +139,17 @@ def test_dcm2niix_makes_our_nifti(study, folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("a\\b", "", "", ""), "--patient-name 'a\\\\\\\\b': DICOM holds at most 64 characters, no backslash"),
-        (("", "x" * 65, "", ""), "--patient-id"),
+        (("a\\b", "", "", ""), "--patient-name 'a\\\\\\\\b': DICOM holds no backslash, no control characters"),
+        (
+            ("x" * 65, "", "", ""),
+            "--patient-name 'x{65}': DICOM holds at most 64 characters in each of a name's groups",
+        ),
+        (("a=" + "ヤ" * 65, "", "", ""), "in each of a name's groups"),
+        (("a^b^c^d^e^f=ü", "", "", ""), "write Family\\^Given"),
+        (("a\x85b", "", "", ""), "no control characters"),
+        (("a\udce9", "", "", ""), "nothing that is not Unicode"),
+        (("", "x" * 65, "", ""), "--patient-id 'x{65}': DICOM holds at most 64 characters; shorten it"),
+        (("", "a\\b", "", ""), "--patient-id 'a\\\\\\\\b': DICOM holds no backslash"),
         (("", "a\nb", "", ""), "no control characters"),
         (("a=b=c=d", "", "", ""), "write Family\\^Given"),
         (("", "", "31.12.1970", ""), "--patient-birth-date 31.12.1970: is not a date; write it as 1970-12-31"),
@@ -150,6 +160,22 @@ def test_dcm2niix_makes_our_nifti(study, folder, tmp_path):
 def test_what_dicom_can_not_hold(options, problem):
     with pytest.raises(UserError, match=problem):
         Patient.of(*options)
+
+
+def test_each_group_of_a_name_may_be_long(study, tmp_path):
+    """Three writings of 64 characters each, and what pydicom and DCMTK make of them (dciodvfy counts the bytes of all)."""
+    groups = ("Ă" * 30 + "^" + "b" * 33, "山" * 64, "や" * 31 + "^^^^" + "ま" * 29)
+    named = Patient("=".join(groups), "x" * 64)
+    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "named", False, named)
+    path = tmp_path / "named/mean/0001.dcm"
+    name = pydicom.dcmread(path).PatientName
+    assert (name.alphabetic, name.ideographic, name.phonetic) == groups
+    assert f"PN [{named.name}]" in program("dcmdump", "+U8", "+L", path)
+
+
+def test_titles_are_one_value_each():
+    """A backslash would begin another; what is too long is cut."""
+    assert long_string("a\\b\n" + "c" * 80) == "a_b_" + "c" * 60
 
 
 def test_dates_as_people_write_them():
