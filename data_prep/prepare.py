@@ -30,8 +30,8 @@ LARGEST_UNSEEN = 0.2  # share of the signal; masks drawn tightly around a head l
 class PrepareSettings:
     """accel: undersample a fully sampled scan, keeping only the measured lines (None keeps the scan's own sampling).
     mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
-    sampled, else what the mask has. maps: joint, espirit, sigpy, bart, file; None means the file's own if it has any, else joint,
-    or espirit where the volume keeps lines that training is to hide.
+    sampled, else what the mask has. maps: joint, espirit, sigpy, bart, file; None means the file's own if it has any, else
+    joint, or espirit where the volume keeps lines that training is to hide.
     coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
     whiten: auto, noise-scan or none, see :func:`coil_weights`. map_sets: 1, 2 or auto."""
 
