@@ -16,12 +16,13 @@ from data_prep.maps import bart_ecalib
 from mri_ambient.physics.fourier import ifft2c
 
 KSpace = Complex[Tensor, "coil y x"]
-NEEDED = 0.028  # of the ACS image's amplitude; simulated heads have up to .027, 15 % too wide .029 to .2
+NEEDED = 0.028  # of the ACS image's amplitude; simulated heads have up to .019, 15 % too wide .036 to .19
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
 CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
-WITH_TWO_SETS = ("espirit", "bart")
+WITH_TWO_SETS = ("joint", "espirit", "bart")
 FEWEST_COILS = 3  # two maps of two coils explain anything
+FEWEST_LINES = 10  # of fewer, the second eigenvalue tells nothing: one set is taken unless two are asked for
 
 
 def needed_sets(slices: Iterable[KSpace], acs: tuple[int, int], noise_std: Sequence[float]) -> int:
@@ -35,10 +36,12 @@ def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> floa
     """||S_2^H c|| / ||c|| over the pixels where the second eigenvalue is above SECOND and the third is not, c the ACS image.
 
     A threshold on the eigenvalue alone would count dark pixels, and those beside the head where noise decides; where the third
-    eigenvalue is near 1 too the calibration has taken noise for signal, and nothing follows.
+    eigenvalue is near 1 too the calibration has taken noise for signal, and nothing follows. Of a field of view too narrow
+    along x, the phase encode, the pixels that count are nearer to its left or right edge than to the others; at those an object
+    is cut off by the readout and never folds, though eigenvalues beside the cut may be high.
     """
     coils, rows, columns = kspace.shape
-    if coils < FEWEST_COILS:
+    if coils < FEWEST_COILS or min(acs) < FEWEST_LINES:
         return 0.0
     box = calibration_box(acs)
     correlation = kernel_correlation(box_of(kspace, box), THRESHOLD, noise_std)
@@ -47,7 +50,8 @@ def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> floa
     values, vectors = torch.linalg.eigh(gram)
     images = ifft2c(only_acs(kspace, box))[:, ::down, ::across].permute(1, 2, 0)
     second = (vectors[..., -2].conj() * images).sum(-1)
-    folded = (values[..., -2] > SECOND) & (values[..., -3] <= SECOND)
+    y, x = (torch.arange(0, size, step) / size - 0.5 for size, step in ((rows, down), (columns, across)))
+    folded = (values[..., -2] > SECOND) & (values[..., -3] <= SECOND) & (x.abs() > y.abs()[:, None])
     return float(second[folded].norm() / images.norm())
 
 
