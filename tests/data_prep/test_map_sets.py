@@ -49,7 +49,7 @@ def test_the_slices_share_the_number_that_the_second_eigenvalue_says(folded, sca
     volume = prepare(folded, PrepareSettings(accel=2, acs=ACS))
     assert volume.sets == 2
     assert volume.second_maps.shape == volume.sens_maps.shape == volume.kspace.shape
-    assert volume.provenance["maps"] == "espirit, two sets"
+    assert volume.provenance["maps"] == "joint, two sets"
     assert prepare(folded, PrepareSettings(acs=ACS, map_sets="1")).second_maps is None
     assert prepare(whole, PrepareSettings(acs=8, map_sets="2")).sets == 2
 
@@ -89,7 +89,10 @@ def test_the_second_set_explains_what_the_first_does_not(folded):
 
 
 def test_only_two_sets_are_in_the_file(folded, scans, tmp_path):
-    one, two = prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=8)), prepare(folded, PrepareSettings())
+    one, two = (
+        prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=8)),
+        prepare(folded, PrepareSettings(acs=ACS)),
+    )
     for name, volume in (("one", one), ("two", two)):
         write_volume(tmp_path / f"{name}.h5", volume)
         assert read_sampling(tmp_path / f"{name}.h5").sets == volume.sets
