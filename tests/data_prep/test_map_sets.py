@@ -129,3 +129,7 @@ def test_both_sets_span_what_barts_span(folded):
         degrees = torch.rad2deg(torch.arccos(inside))[both]
         assert degrees.median() < 2
         assert degrees.quantile(0.95) < 8
+
+
+def test_four_lines_tell_nothing(scans):
+    assert prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=4)).sets == 1
