@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("scans", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("maps.png"))
     chosen = parser.parse_args()
-    names = [name for name in ESTIMATORS if name != "bart" or installed()]
+    names = [name for name in ("espirit", "sigpy", "bart") if name != "bart" or installed()]
     width = 2 * len(names) - 1
     figure, axes = plt.subplots(len(chosen.scans), width, figsize=(2.4 * width, 2.8 * len(chosen.scans)), squeeze=False)
     for row, path in zip(axes, chosen.scans, strict=True):

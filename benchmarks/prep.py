@@ -64,7 +64,7 @@ def in_a_process(name: str, kspace: np.ndarray, repeats: int) -> tuple[list[floa
 
 
 def compare_maps(kspace: np.ndarray, repeats: int) -> None:
-    names = [name for name in ESTIMATORS if name != "bart" or installed()]
+    names = [name for name in ("espirit", "sigpy", "bart") if name != "bart" or installed()]
     found = {name: in_a_process(name, kspace, repeats) for name in names}
     ours = found["espirit"][2]
     print(f"maps, one slice {kspace.shape[1]}x{kspace.shape[2]}, {len(kspace)} coils, {os.cpu_count()} cores")

@@ -20,7 +20,7 @@ NEEDED = 0.025  # of the ACS image's amplitude; simulated heads have up to .019,
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
 CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
-WITH_TWO_SETS = ("espirit", "bart")
+WITH_TWO_SETS = ("joint", "espirit", "bart")
 FEWEST_COILS = 3  # two maps of two coils explain anything
 FEWEST_LINES = 5  # kernels of fewer than 3 columns tell nothing
 

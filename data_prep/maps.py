@@ -58,6 +58,7 @@ def _same_phase(maps: Maps, kspace: KSpace, acs: tuple[int, int]) -> Maps:
 
 ESTIMATORS: dict[str, Callable[[KSpace, tuple[int, int], float | None], Maps]] = {
     "espirit": own_espirit,
+    "joint": own_espirit,  # from where :mod:`data_prep.refine` starts
     "sigpy": sigpy_espirit,
     "bart": bart_espirit,
 }

@@ -14,6 +14,7 @@ from data_prep.compression import compression_matrix, kept_energy, virtual_coils
 from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from data_prep.maps import ESTIMATORS
 from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
+from data_prep.refine import refine_maps
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -29,7 +30,8 @@ LARGEST_UNSEEN = 0.2  # share of the signal; masks drawn tightly around a head l
 class PrepareSettings:
     """accel: undersample a fully sampled scan, keeping only the measured lines (None keeps the scan's own sampling).
     mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
-    sampled, else what the mask has. maps: espirit, sigpy, bart, file; None means the file's own if it has any, else espirit.
+    sampled, else what the mask has. maps: joint, espirit, sigpy, bart, file; None means the file's own if it has any, else
+    joint, or espirit where the volume keeps lines that training is to hide.
     coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
     whiten: auto, noise-scan or none, see :func:`coil_weights`. map_sets: 1, 2 or auto."""
 
@@ -110,6 +112,9 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     if map_sets(scan, settings, source, calibrations(), acs, levels) == 2:
         pairs = [two_sets(k, acs, source, level) for k, level in zip(calibrations(), levels, strict=True)]
         maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
+    elif source == "joint":
+        of_slices = zip(kspace, behind_band, maps, levels, strict=True)
+        maps = torch.stack([refine_maps(k, m, found, level, acs) for k, m, found, level in of_slices])
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
@@ -202,7 +207,12 @@ def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:
 def map_source(scan: Scan, settings: PrepareSettings) -> str:
     if settings.maps == "file" and scan.sens_maps is None:
         raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
-    return settings.maps or ("espirit" if scan.sens_maps is None else "file")
+    if settings.maps:
+        return settings.maps
+    if scan.sens_maps is not None:
+        return "file"
+    hides_lines = settings.accel is None and scan.fully_sampled  # `train --accel` does: maps must not know of them
+    return "espirit" if hides_lines or scan.reference is not None else "joint"
 
 
 def map_sets(

@@ -10,7 +10,8 @@ COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for compa
 @dataclass(frozen=True)
 class Choices:
     """methods: in this order; the result of ``kept``, one of them, is written whole. prior: a folder, None for the default.
-    tuned: settings found by ``tune``, None for those beside the prior. magnitude: mvue or rss, see :mod:`recon.reference`."""
+    tuned: settings found by ``tune``, None for those beside the prior. magnitude: mvue or rss, see
+    :mod:`recon.reference`. force_model: reconstruct even where the coil maps are far from explaining the scan."""
 
     methods: tuple[str, ...]
     kept: str
@@ -19,6 +20,7 @@ class Choices:
     tuned: Path | None = None
     seed: int = 0
     magnitude: Literal["mvue", "rss"] = "mvue"
+    force_model: bool = False
 
 
 def beside_others(method: str) -> tuple[str, ...]:

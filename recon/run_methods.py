@@ -20,6 +20,7 @@ from recon.determined import determined_share
 from recon.figure import draw_study
 from recon.held_out import judge, verdicts
 from recon.methods import METHODS
+from recon.model_check import check_model
 from recon.outputs import Outputs
 from recon.problem import problem_of
 from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
@@ -51,18 +52,19 @@ def run_methods(
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
     reference: of the complete scan, in the units of its k-space, of the magnitude that was chosen. Raises UserError if a
-    method can't do this scan.
+    method can't do this scan, or if its coil maps can't be right (see :func:`recon.model_check.check_model`).
     """
     kept, priors = choices.kept, tools.priors
     if choices.magnitude == RSS:
         way_back(volume)  # or it is refused before the work
+    doubtful = check_model(volume, choices.force_model)
     chosen, said = tuned_settings(volume, choices, tools)
     results = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
         drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
         results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
-    said = [*volume.provenance.get("notes", ()), *notes(volume, results, priors), *said]
+    said = [*volume.provenance.get("notes", ()), *doubtful, *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)
         said += verdicts(held, results)

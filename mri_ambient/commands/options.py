@@ -20,7 +20,7 @@ WHITENING = ("auto", "noise-scan", "none")
 MAP_SETS = ("auto", "1", "2")
 MAGNITUDES = ("mvue", "rss")
 EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
-MAPS = ("espirit", "sigpy", "bart", "file")
+MAPS = ("joint", "espirit", "sigpy", "bart", "file")
 
 Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
@@ -31,7 +31,10 @@ Acs = Annotated[
 ]
 Maps = Annotated[
     str | None,
-    typer.Option("--maps", help="espirit, sigpy, bart or file (default: the file's own, else espirit)."),
+    typer.Option(
+        "--maps",
+        help="joint, espirit, sigpy, bart or file (default: the file's own, else joint: ESPIRiT refined from all lines).",
+    ),
 ]
 Coils = Annotated[
     int | None,
@@ -77,6 +80,9 @@ Slices = Annotated[
 ]
 TunedPath = Annotated[
     Path | None, typer.Option("--tuned", help="Settings found by `tune` (default: tuned.json beside the prior).")
+]
+ForceModel = Annotated[
+    bool, typer.Option("--force-model", help="Reconstruct even if the coil maps are far from explaining the scan.")
 ]
 Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]

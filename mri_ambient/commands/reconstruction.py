@@ -11,6 +11,7 @@ from mri_ambient.commands.options import (
     Coils,
     Dask,
     Force,
+    ForceModel,
     Maps,
     MapSets,
     Mask,
@@ -96,6 +97,7 @@ def recon(
     workers: Workers = 1,
     dask: Dask = None,
     force: Force = False,
+    force_model: ForceModel = False,
 ) -> None:
     """Reconstruct a scan: SCAN_recon.h5, a panel, SCAN_recon.png, and a page to look at it, SCAN_report.html.
 
@@ -133,7 +135,7 @@ def recon(
     from data_prep.prepare import PrepareSettings
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
-    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, magnitude)
+    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, magnitude, force_model)
     if many:
         from mri_ambient.processes import Spread
 

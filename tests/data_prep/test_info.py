@@ -29,7 +29,7 @@ def test_a_bare_undersampled_scan(tmp_path):
 
 def test_oddities_of_the_header_are_told(tmp_path):
     xml = (
-        _header(24)
+        _header(24, 24)
         .replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>320</x>")
         .replace("<encodingLimits>", "<encodingLimits><slice><minimum>0</minimum><maximum>31</maximum></slice>")
     )

@@ -117,7 +117,7 @@ def oversampled(
 @pytest.mark.parametrize("sampling", [np.ones(40, bool), lines(40, 2, 14)])
 def test_an_asymmetric_echo_is_a_band_of_lines_and_is_cropped(sampling, tmp_path):
     kspace, truth = oversampled()
-    header = _header(40).replace("<encodedSpace><matrixSize><x>40</x>", "<encodedSpace><matrixSize><x>96</x>")
+    header = _header(40, 40).replace("<encodedSpace><matrixSize><x>40</x>", "<encodedSpace><matrixSize><x>96</x>")
     header = header.replace("<reconSpace><matrixSize><x>40</x>", "<reconSpace><matrixSize><x>48</x>")
     found = read_scan(write(tmp_path / "a.h5", kspace=kspace * sampling, ismrmrd_header=header))
     assert target_rows(found) == 48
@@ -274,7 +274,7 @@ def test_a_field_of_view_is_believed_or_not(stated, right, word):
 
 
 def test_a_field_of_view_in_metres_is_told(tmp_path):
-    header = _header(40).replace("230.0", "0.23")
+    header = _header(40, 40).replace("230.0", "0.23")
     found = read_scan(write(tmp_path / "a.h5", kspace=scan(rows=40), ismrmrd_header=header))
     assert found.field_of_view == pytest.approx((230, 230))
     assert any("in metres" in note for note in found.notes)
@@ -285,7 +285,7 @@ def test_limits_that_leave_nothing_are_refused(tmp_path):
     kspace = scan()
     kspace[..., :20] = 0
     limits = "<minimum>0</minimum><maximum>9</maximum><center>20</center>"
-    header = _header(40).replace("<minimum>0</minimum><maximum>39</maximum><center>20</center>", limits)
+    header = _header(40, 40).replace("<minimum>0</minimum><maximum>39</maximum><center>20</center>", limits)
     with pytest.raises(UserError, match="columns 0 to 9, leave out all that was measured"):
         read_scan(write(tmp_path / "a.h5", kspace=kspace, ismrmrd_header=header))
 

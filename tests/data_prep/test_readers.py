@@ -83,7 +83,9 @@ def test_zero_padding_is_not_acquired(tmp_path):
     scan = read_scan(write(tmp_path / "a.h5", kspace=data))
     assert scan.acquired.sum() == 17
     assert torch.equal(scan.mask[0], scan.acquired)
-    header = _header(24).replace("<maximum>23</maximum><center>12</center>", "<maximum>16</maximum><center>8</center>")
+    header = _header(24, 24).replace(
+        "<maximum>23</maximum><center>12</center>", "<maximum>16</maximum><center>8</center>"
+    )
     undersampled = data.copy()
     undersampled[..., 5:9] = 0
     scan = read_scan(write(tmp_path / "b.h5", kspace=undersampled, ismrmrd_header=header))
@@ -95,7 +97,7 @@ def test_readout_oversampling_is_removed_at_unit_noise_gain(tmp_path):
     image = torch.zeros(1, 2, 64, 24, dtype=torch.complex64)
     image[..., 16:48, :] = random_complex((1, 2, 32, 24), 1, torch.complex64)
     header = (
-        _header(24)
+        _header(24, 24)
         .replace("<encodedSpace><matrixSize><x>24</x>", "<encodedSpace><matrixSize><x>64</x>")
         .replace("<fieldOfView_mm><x>230.0</x>", "<fieldOfView_mm><x>460.0</x>", 1)
         .replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>32</x>")
@@ -107,14 +109,14 @@ def test_readout_oversampling_is_removed_at_unit_noise_gain(tmp_path):
 
 def test_a_header_of_another_array_is_not_followed(tmp_path):
     """fastMRI brain files exist whose header is wider than their k-space."""
-    header = _header(24).replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>320</x>")
+    header = _header(24, 24).replace("<reconSpace><matrixSize><x>24</x>", "<reconSpace><matrixSize><x>320</x>")
     scan = read_scan(write(tmp_path / "a.h5", kspace=kspace(), ismrmrd_header=header))
     assert scan.recon_rows is None
 
 
 def test_swapped_axes_are_turned(tmp_path):
     data = kspace(rows=24, columns=32)  # the readout last
-    header = _header(24).replace("<encodedSpace><matrixSize><x>24</x>", "<encodedSpace><matrixSize><x>32</x>")
+    header = _header(24, 24).replace("<encodedSpace><matrixSize><x>24</x>", "<encodedSpace><matrixSize><x>32</x>")
     scan = read_scan(write(tmp_path / "a.h5", kspace=data, ismrmrd_header=header))
     assert torch.equal(scan.kspace, torch.from_numpy(data).transpose(-1, -2))
     assert scan.acquired.shape == (24,)

@@ -96,7 +96,7 @@ def test_stated_noise_is_the_noise_added(tmp_path):
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def full_disk(matrix: int) -> str:
+    def full_disk(rows: int, columns: int) -> str:
         assert [p.suffix for p in tmp_path.iterdir()] == [".partial"]
         raise OSError("disk full")
 
