@@ -16,13 +16,13 @@ from data_prep.maps import bart_ecalib
 from mri_ambient.physics.fourier import ifft2c
 
 KSpace = Complex[Tensor, "coil y x"]
-NEEDED = 0.028  # of the ACS image's amplitude; simulated heads have up to .019, 15 % too wide .036 to .19
+NEEDED = 0.025  # of the ACS image's amplitude; simulated heads have up to .019, 15 % too wide .033 to .19
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
 CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
 WITH_TWO_SETS = ("joint", "espirit", "bart")
 FEWEST_COILS = 3  # two maps of two coils explain anything
-FEWEST_LINES = 10  # of fewer, the second eigenvalue tells nothing: one set is taken unless two are asked for
+FEWEST_LINES = 5  # kernels of fewer than 3 columns tell nothing
 
 
 def needed_sets(slices: Iterable[KSpace], acs: tuple[int, int], noise_std: Sequence[float]) -> int:
@@ -41,9 +41,9 @@ def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> floa
     is cut off by the readout and never folds, though eigenvalues beside the cut may be high.
     """
     coils, rows, columns = kspace.shape
-    if coils < FEWEST_COILS or min(acs) < FEWEST_LINES:
-        return 0.0
     box = calibration_box(acs)
+    if coils < FEWEST_COILS or min(box) < FEWEST_LINES:
+        return 0.0
     correlation = kernel_correlation(box_of(kspace, box), THRESHOLD, noise_std)
     down, across = (max(1, size // POINTS) for size in (rows, columns))
     gram = gram_at(correlation, (rows, columns), torch.arange(0, rows, down))[:, ::across]

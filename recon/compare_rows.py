@@ -170,7 +170,7 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     """Reconstruct and measure: errors of one sample and of the mean, calibration, data fit, cost, lesions."""
     volume = case.volume
     rows = volume.kspace.shape[-2]
-    reference, shown = magnitude(case.reference, rows), case.reference[:, :rows]
+    reference = magnitude(case.reference, rows)
     prior = cached_prior(run.prior) if run.prior else None
     with counted_calls(prior) as calls:
         found = in_magnitude(
@@ -194,7 +194,7 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Row:
     if case.lesioned is not None:
         ill = case.lesioned.volume
         again = in_magnitude(reconstruct(ill, run.method, prior, plan.samples, plan.seed, run.settings), ill, plan)
-        row["lesions"] = contrast_recovery(case.lesioned, again, found, shown)
+        row["lesions"] = contrast_recovery(case.lesioned, again, found, case.reference)
         recovered = [lesion["recovery"] for lesion in row["lesions"]]
         row["lesion_recovery"] = sum(recovered) / len(recovered) if recovered else None
     if picture is not None:

@@ -95,7 +95,7 @@ def contrast_recovery(
     lesioned: Lesioned,
     with_lesions: Reconstruction,
     without: Reconstruction,
-    reference: Complex[Tensor, "slice y x"],
+    reference: Complex[Tensor, "slice v x"],
 ) -> list[dict[str, Any]]:
     """For each lesion, of profile w: sum w (|mean with| - |mean without|) / sum w (|reference with| - |reference without|).
 
@@ -104,7 +104,7 @@ def contrast_recovery(
     because coil maps of the two scans may differ in phase. Of two sets of maps all is the first one's.
     """
     rows = []
-    with_truth = lesioned.reference[:, : reference.shape[-2]]
+    reference, with_truth = (images[:, : without.samples.shape[-2]] for images in (reference, lesioned.reference))
     for lesion in lesioned.lesions:
         index = lesion.slice
         profile = lesion.profile((reference.shape[-2], reference.shape[-1]))
