@@ -57,7 +57,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         scan = replace(scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None)  # a 2-D mask is not croppable
     rows, columns = target_rows(scan), scan.kspace.shape[-1]
     own = scan.reference is None or scan.fully_sampled  # whether its own lines calibrate the coils
-    acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs)
+    acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs, rows)
     mask, acs = draw_masks(scan, settings, acs, rows)
     measured = torch.where(mask.unsqueeze(1), scan.kspace, 0)
     noise = scan.noise if scan.noise is not None else noise_samples(measured, mask)
