@@ -219,7 +219,8 @@ def test_a_reference_scan_calibrates_and_is_nothing_else(scans):
     )
     cropped = prepare(wide, PrepareSettings())
     assert cropped.provenance["calibrated_on"].startswith("48x15 reference lines")
-    torch.testing.assert_close(cropped.sens_maps, volume.sens_maps, rtol=0, atol=0.02)
+    alike = (cropped.sens_maps.conj() * volume.sens_maps).sum(1).abs()[both]
+    assert alike.quantile(0.05) > 0.97
     apart = replace(undersampled, reference=torch.where(mask, 0, reference))
     with pytest.raises(UserError, match="reference scan has"):
         prepare(apart, PrepareSettings())
