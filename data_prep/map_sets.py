@@ -16,7 +16,9 @@ from data_prep.maps import bart_ecalib
 from mri_ambient.physics.fourier import ifft2c
 
 KSpace = Complex[Tensor, "coil y x"]
-NEEDED = 0.025  # of the ACS image's amplitude; simulated heads have up to .019, 15 % too wide .033 to .19
+NEEDED = (
+    0.02  # of the ACS image's amplitude; from 5 lines on, simulated heads have up to .019, 15 % too wide .023 to .19
+)
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
 CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked

@@ -132,7 +132,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
-            "maps": source + ("" if second is None else ", two sets"),
+            "maps": source if second is None else f"{'bart' if source == 'bart' else 'espirit'}, two sets",
             "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
             "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
             "whitening": whitened_by,

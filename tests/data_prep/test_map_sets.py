@@ -89,7 +89,10 @@ def test_the_second_set_explains_what_the_first_does_not(folded):
 
 
 def test_only_two_sets_are_in_the_file(folded, scans, tmp_path):
-    one, two = prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=8)), prepare(folded, PrepareSettings(acs=ACS))
+    one, two = (
+        prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=8)),
+        prepare(folded, PrepareSettings(acs=ACS)),
+    )
     for name, volume in (("one", one), ("two", two)):
         write_volume(tmp_path / f"{name}.h5", volume)
         assert read_sampling(tmp_path / f"{name}.h5").sets == volume.sets
