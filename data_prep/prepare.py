@@ -103,6 +103,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         else:
             maps[index] = ESTIMATORS[source](calibration, acs, float(residual_std * gain / scale[index]))
         gains[index] = gain
+    better: list[int] = []
     second, levels = None, (residual_std * gains / scale).tolist()
 
     def calibrations() -> Iterator[Tensor]:
@@ -114,7 +115,11 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
     elif source == "joint":
         of_slices = zip(kspace, behind_band, maps, levels, strict=True)
-        maps = torch.stack([refine_maps(k, m, found, level, acs) for k, m, found, level in of_slices])
+        refined = [refine_maps(k, m, found, level, acs) for k, m, found, level in of_slices]
+        better = [
+            index for index, (new, old) in enumerate(zip(refined, maps, strict=True)) if not torch.equal(new, old)
+        ]
+        maps = torch.stack(refined)
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
@@ -133,6 +138,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
             "maps": source if second is None else f"{'bart' if source == 'bart' else 'espirit'}, two sets",
+            "refined_slices": better,
             "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
             "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
             "whitening": whitened_by,

@@ -204,7 +204,8 @@ def open_source(
         )
 
     def case(accel: float) -> Case:
-        settings = PrepareSettings(accel, mask)
+        # with lesions the maps are the ACS's alone: those of all lines would take a little of a lesion for a coil's
+        settings = PrepareSettings(accel, mask, maps="espirit" if lesions and scan.sens_maps is None else None)
         volume = prepare(scan, settings)
         reference = reference_of(complete(scan, volume), magnitude, crop_readout(scan.kspace, scan))
         if not lesions:

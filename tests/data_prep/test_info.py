@@ -56,7 +56,7 @@ def test_a_prepared_volume_and_what_is_no_scan(scans, tmp_path):
     prepare_file(scans / "subject_0.h5", tmp_path / "p.h5", PrepareSettings(accel=3, acs=8))
     facts = dict(prepared_facts(read_volume(tmp_path / "p.h5")))
     assert facts["acceleration R"] == "3.00, random, retrospective"
-    assert facts["sensitivity maps"] == "espirit"
+    assert facts["sensitivity maps"] == "joint"
     assert facts["sampling"] == "16 of 48 lines a slice"
     assert facts["missing"] == "noise scan"
     with pytest.raises(UserError, match=r"not a raw scan; give the scan that it was made from"):

@@ -49,7 +49,7 @@ def test_the_slices_share_the_number_that_the_second_eigenvalue_says(folded, sca
     volume = prepare(folded, PrepareSettings(accel=2, acs=ACS))
     assert volume.sets == 2
     assert volume.second_maps.shape == volume.sens_maps.shape == volume.kspace.shape
-    assert volume.provenance["maps"] == "espirit, two sets"
+    assert volume.provenance["maps"] == "joint, two sets"
     assert prepare(folded, PrepareSettings(acs=ACS, map_sets="1")).second_maps is None
     assert prepare(whole, PrepareSettings(acs=8, map_sets="2")).sets == 2
 
@@ -132,7 +132,3 @@ def test_both_sets_span_what_barts_span(folded):
         degrees = torch.rad2deg(torch.arccos(inside))[both]
         assert degrees.median() < 2
         assert degrees.quantile(0.95) < 8
-
-
-def test_four_lines_tell_nothing(scans):
-    assert prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=4)).sets == 1
