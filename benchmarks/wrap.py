@@ -57,8 +57,9 @@ def main() -> None:
             sets.append(volumes.pop("auto").sets)
             truth = root_sum_of_squares(complete(scan, volumes["1"]))
             results = {n: {m: by(m, volume) for m in methods} for n, volume in volumes.items()}
-            for (n, found), method in product(results.items(), methods):
-                errors.setdefault((method, n), []).append(nrmse(truth, found[method]))
+            for n, found in results.items():
+                for method in methods:
+                    errors.setdefault((method, n), []).append(nrmse(truth, found[method]))
             if subject == 0 and wrap == wraps[0] and accel == accels[min(1, len(accels) - 1)]:
                 draw(chosen.out, truth, results)
         stdout.print(table_of(f"wrap {wrap:g}, R={accel:g}; auto chose {sets} sets", errors, methods))

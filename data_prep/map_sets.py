@@ -17,6 +17,7 @@ from mri_ambient.physics.fourier import ifft2c
 
 KSpace = Complex[Tensor, "coil y x"]
 NEEDED = 0.025  # of the ACS image's amplitude; simulated heads have up to .019, 15 % too wide .033 to .19
+MANY, NEEDED_OF_FEW = 10, 0.04  # below so many lines: heads up to .037, too wide ones up to .15, some of them less
 SECOND = 0.65  # the eigenvalue from which on a pixel counts: few ACS lines bring the second one no nearer to 1
 CROP = 0.2  # of both sets, for the same reason: 5 lines, R=2: TV .12, with .5 .25, with .8 .39
 POINTS = 48  # along each axis, about: eigenvalues vary slowly, and not every pixel has to be asked
@@ -28,8 +29,9 @@ FEWEST_LINES = 5  # kernels of fewer than 3 columns tell nothing
 def needed_sets(slices: Iterable[KSpace], acs: tuple[int, int], noise_std: Sequence[float]) -> int:
     """2 if the second set explains more than NEEDED of the ACS image in any slice, else 1: the slices of a volume share the
     number. noise_std: of a real component of a k-space sample, for each slice."""
+    needed = NEEDED if min(acs) >= MANY else NEEDED_OF_FEW
     shares = (second_share(kspace, acs, level) for kspace, level in zip(slices, noise_std, strict=True))
-    return 2 if any(share > NEEDED for share in shares) else 1
+    return 2 if any(share > needed for share in shares) else 1
 
 
 def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> float:
