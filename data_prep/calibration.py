@@ -58,9 +58,9 @@ def measured_centre(mask: Bool[Tensor, "y x"]) -> tuple[int, int]:
     return height, width
 
 
-def find_reference(scan: Scan, wanted: int | None) -> tuple[int, int]:
-    """Rows and columns of the reference scan's fully sampled centre, at most ``wanted`` columns. Raises UserError as
-    :func:`find_acs` does."""
+def find_reference(scan: Scan, wanted: int | None, rows: int) -> tuple[int, int]:
+    """Rows and columns of the reference scan's fully sampled centre, at most ``wanted`` columns; ``rows`` as in
+    :func:`find_acs`, which raises UserError alike."""
     assert scan.reference is not None
     height, width = measured_centre(scan.reference.abs().amax((0, 1)) > 0)
     if min(height, width) < FEWEST or (wanted is not None and not FEWEST <= wanted <= width):
@@ -68,7 +68,7 @@ def find_reference(scan: Scan, wanted: int | None) -> tuple[int, int]:
             f"{scan.path}: its reference scan has {width} fully sampled central lines; at least {FEWEST} are needed, and --acs "
             f"takes {FEWEST} to so many"
         )
-    return height, wanted or width
+    return height * rows // scan.kspace.shape[-2], wanted or width
 
 
 def gain_of_reference(path: Path, index: int, kspace: Tensor, reference: Tensor) -> float:

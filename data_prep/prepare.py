@@ -1,7 +1,7 @@
 """Raw scan -> prepared volume: what was measured, whitened, compressed, normalised, with its coil maps."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -11,10 +11,8 @@ from torch import Tensor
 from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
 from data_prep.coil_noise import coil_weights, noise_samples, unweighted
 from data_prep.compression import compression_matrix, kept_energy, virtual_coils
-from data_prep.map_sets import WITH_TWO_SETS, needed_sets, two_sets
-from data_prep.maps import ESTIMATORS
+from data_prep.find_maps import Measured, choose_source, find_maps
 from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
-from data_prep.refine import refine_maps
 from data_prep.scan import Scan
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -23,7 +21,6 @@ from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume
 
 PERCENTILE = 0.99
-LARGEST_UNSEEN = 0.2  # share of the signal; masks drawn tightly around a head leave out less
 
 
 @dataclass(frozen=True)
@@ -55,11 +52,12 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         raise UserError(
             f"{scan.path}: holds no noise scan; leave out --whiten noise-scan, and each coil is only scaled"
         )
+    source = choose_source(scan, settings.maps, settings.map_sets, settings.accel)
     if settings.accel is not None and settings.mask == "poisson":
         scan = replace(scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None)  # a 2-D mask is not croppable
     rows, columns = target_rows(scan), scan.kspace.shape[-1]
     own = scan.reference is None or scan.fully_sampled  # whether its own lines calibrate the coils
-    acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs)
+    acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs, rows)
     mask, acs = draw_masks(scan, settings, acs, rows)
     measured = torch.where(mask.unsqueeze(1), scan.kspace, 0)
     noise = scan.noise if scan.noise is not None else noise_samples(measured, mask)
@@ -74,71 +72,48 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
     coils = settings.coils or virtual_coils(boxes)
     count, coils = len(measured), min(coils, scan.kspace.shape[1])
     kspace = torch.empty(count, coils, rows, columns, dtype=torch.complex64)
-    maps, scale, kept = torch.empty_like(kspace), torch.empty(count), torch.empty(count)
-    transform, gains = torch.empty(count, coils, len(noise), dtype=torch.complex64), torch.empty(count)
-    source, behind_band = map_source(scan, settings), crop_mask(mask, scan)
-    back, received = torch.empty_like(transform.mT), unweighted(white)
+    scale, kept, gains = torch.empty(count), torch.empty(count), torch.empty(count)
+    transform = torch.empty(count, coils, len(noise), dtype=torch.complex64)
+    back, received, behind_band = torch.empty_like(transform.mT), unweighted(white), crop_mask(mask, scan)
     for index in range(count):
         compression = compression_matrix(boxes[index], coils)
         kept[index] = kept_energy(boxes[index], compression)
         weights = compression @ white
         compressed = behind(weights, measured[index])
         calibration = only_acs(compressed if own else behind(weights, calibrating[index]), acs)
-        gain = 1.0 if own else gain_of_reference(scan.path, index, compressed, calibration)
-        scale[index] = acs_scale(calibration) * gain
+        gains[index] = 1 if own else gain_of_reference(scan.path, index, compressed, calibration)
+        scale[index] = acs_scale(calibration) * gains[index]
         if not scale[index] > 0:
             raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
         kspace[index] = torch.where(behind_band[index], compressed / scale[index], 0)
-        calibration = calibration * (gain / scale[index])
         transform[index] = weights / scale[index]
         back[index] = received @ compression.mH * scale[index]
-        if source == "file":
-            maps[index] = transformed_maps(scan, index, weights, rows)
-            unseen = unseen_signal(calibration, maps[index])
-            if unseen > LARGEST_UNSEEN:
-                raise UserError(
-                    f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, "
-                    "or estimate maps with --maps espirit"
-                )
-        else:
-            maps[index] = ESTIMATORS[source](calibration, acs, float(residual_std * gain / scale[index]))
-        gains[index] = gain
-    better: list[int] = []
-    second, levels = None, (residual_std * gains / scale).tolist()
 
-    def calibrations() -> Iterator[Tensor]:
+    def calibrations() -> Iterator[Complex[Tensor, "coil y x"]]:
         for index, weights in enumerate(transform):
             yield only_acs(kspace[index] if own else gains[index] * behind(weights, calibrating[index]), acs)
 
-    if map_sets(scan, settings, source, calibrations(), acs, levels) == 2:
-        pairs = [two_sets(k, acs, source, level) for k, level in zip(calibrations(), levels, strict=True)]
-        maps, second = (torch.stack(of_set) for of_set in zip(*pairs, strict=True))
-    elif source == "joint":
-        of_slices = zip(kspace, behind_band, maps, levels, strict=True)
-        refined = [refine_maps(k, m, found, level, acs) for k, m, found, level in of_slices]
-        better = [
-            index for index, (new, old) in enumerate(zip(refined, maps, strict=True)) if not torch.equal(new, old)
-        ]
-        maps = torch.stack(refined)
+    known = Measured(kspace, behind_band, transform, acs, (residual_std * gains / scale).tolist(), calibrations)
+    maps = find_maps(scan, source, settings.map_sets, known)
     return PreparedVolume(
         name=scan.path.stem,
         kspace=kspace,
         mask=behind_band,
         acquired=scan.acquired,
-        sens_maps=maps,
+        sens_maps=maps.first,
         scale=scale,
         noise_std=residual_std / scale,
         acs=acs if own else measured_centre(behind_band[0].expand(rows, -1)),
         coil_transform=transform,
         coil_return=back,
-        second_maps=second,
+        second_maps=maps.second,
         provenance={
             "source": scan.path.name,
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
-            "maps": source if second is None else f"{'bart' if source == 'bart' else 'espirit'}, two sets",
-            "refined_slices": better,
+            "maps": maps.source,
+            "refined_slices": maps.refined,
             "calibrated_on": list(acs) if own else f"{acs[0]}x{acs[1]} reference lines of a scan of their own",
             "noise_from": "noise scan" if scan.noise is not None else "where signal is weak (an upper bound)",
             "whitening": whitened_by,
@@ -208,53 +183,6 @@ def acs_scale(calibration: Complex[Tensor, "coil y x"]) -> Tensor:
     """The one normalisation: the 99th percentile of the root-sum-of-squares image of the ACS alone."""
     rss = ifft2c(calibration).abs().square().sum(0).sqrt()
     return torch.quantile(rss.flatten(), PERCENTILE)
-
-
-def map_source(scan: Scan, settings: PrepareSettings) -> str:
-    if settings.maps == "file" and scan.sens_maps is None:
-        raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
-    if settings.maps:
-        return settings.maps
-    if scan.sens_maps is not None:
-        return "file"
-    hides_lines = settings.accel is None and scan.fully_sampled  # `train --accel` does: maps must not know of them
-    return "espirit" if hides_lines or scan.reference is not None else "joint"
-
-
-def map_sets(
-    scan: Scan,
-    settings: PrepareSettings,
-    source: str,
-    calibrations: Iterable[Complex[Tensor, "coil y x"]],
-    acs: tuple[int, int],
-    noise_std: Sequence[float],
-) -> int:
-    """How many maps a pixel gets. Raises UserError if two are wanted of those who make one."""
-    if settings.map_sets == "2" and source not in WITH_TWO_SETS:
-        raise UserError(
-            f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
-        )
-    if settings.map_sets == "auto" and source in WITH_TWO_SETS:
-        return needed_sets(calibrations, acs, noise_std)
-    return 2 if settings.map_sets == "2" else 1
-
-
-def transformed_maps(
-    scan: Scan, index: int, transform: Complex[Tensor, "virtual coil"], rows: int
-) -> Complex[Tensor, "virtual y x"]:
-    """The file's own maps behind the same coils as the data, of unit norm where they are not 0."""
-    assert scan.sens_maps is not None
-    own = scan.sens_maps[index]
-    top = own.shape[-2] // 2 - rows // 2
-    maps = torch.einsum("vc,cyx->vyx", transform, own[:, top : top + rows])
-    norm = maps.abs().square().sum(0).sqrt()
-    return torch.where(norm > 1e-6 * norm.max(), maps / norm.clamp_min(1e-30), 0)
-
-
-def unseen_signal(calibration: Complex[Tensor, "coil y x"], maps: Complex[Tensor, "coil y x"]) -> float:
-    """The share of the ACS image's energy at pixels where the maps vanish."""
-    energy = ifft2c(calibration).abs().square().sum(0)
-    return float(energy[(maps == 0).all(0)].sum() / energy.sum())
 
 
 def measured_hash(measured: Complex[Tensor, "slice coil y x"], mask: Bool[Tensor, "slice #y x"]) -> str:

@@ -11,7 +11,7 @@ from data_prep.prepare import PrepareSettings, acs_scale, complete, prepare
 from data_prep.readers import read_scan
 from data_prep.scan import Scan
 from mri_ambient.errors import UserError
-from mri_ambient.physics.fourier import fft2c, ifft2c
+from mri_ambient.physics.fourier import fft2c, fftc, ifft2c, ifftc
 from mri_ambient.store import read_volume, write_volume
 from tests.operators import random_complex
 
@@ -214,9 +214,21 @@ def test_a_reference_scan_calibrates_and_is_nothing_else(scans):
     both = bright & (volume.sens_maps.norm(dim=1) > 0) & (own.sens_maps.norm(dim=1) > 0)
     cosine = (volume.sens_maps.conj() * own.sens_maps).sum(1).abs()[both]
     assert cosine.quantile(0.05) > 0.97
+    wide = replace(
+        undersampled, reference=_oversampled(reference), kspace=_oversampled(undersampled.kspace), recon_rows=48
+    )
+    cropped = prepare(wide, PrepareSettings())
+    assert cropped.provenance["calibrated_on"].startswith("48x15 reference lines")
+    alike = (cropped.sens_maps.conj() * volume.sens_maps).sum(1).abs()[both]
+    assert alike.quantile(0.05) > 0.97
     apart = replace(undersampled, reference=torch.where(mask, 0, reference))
     with pytest.raises(UserError, match="reference scan has"):
         prepare(apart, PrepareSettings())
+
+
+def _oversampled(kspace: torch.Tensor) -> torch.Tensor:
+    """Twice the field of view along the readout, empty at its ends."""
+    return fftc(torch.nn.functional.pad(ifftc(kspace, (-2,)), (0, 0, 24, 24)), (-2,))
 
 
 def test_a_noise_scan_that_is_asked_for_has_to_be_there(scans):
