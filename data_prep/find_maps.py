@@ -67,8 +67,9 @@ def find_maps(scan: Scan, source: str, sets: str, measured: Measured) -> FoundMa
     slices = zip(measured.calibrations(), levels, strict=True)
     asked = sets == "auto" and source in WITH_TWO_SETS
     if sets == "2" or (asked and needed_sets(measured.calibrations(), acs, levels) == 2):
+        made_by = "bart" if source == "bart" else "espirit"  # refinement is of one set
         first, second = zip(*(two_sets(k, acs, source, level) for k, level in slices), strict=True)
-        return FoundMaps(torch.stack(first), torch.stack(second), f"{source}, two sets", [])
+        return FoundMaps(torch.stack(first), torch.stack(second), f"{made_by}, two sets", [])
     maps = torch.stack([ESTIMATORS[source](k, acs, level) for k, level in slices])
     if source != "joint":
         return FoundMaps(maps, None, source, [])
