@@ -16,7 +16,7 @@ from mri_ambient import __version__
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import remove_leftovers, writable_folder
-from mri_ambient.processes import Job, Result, Spread, run_jobs
+from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
 from mri_ambient.store import write_volume
 
 
@@ -65,13 +65,9 @@ def prepare_folder(
         summary.failed.append(sentence)
 
     def collect(job: Job, result: Result) -> None:
-        try:
+        with others_go_on(job, fail):
             entry, made = result()
             (summary.done if made else summary.skipped).append(entry)
-        except UserError as error:
-            fail(str(error))
-        except Exception as error:  # a defect of ours met by one scan is no reason to leave the others undone
-            fail(f"{job[0]}: unexpected {type(error).__name__} ({error}); the others went on, please report it")
 
     targets: dict[Path, Path] = {}
     for path in paths:

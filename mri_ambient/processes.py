@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -51,6 +52,18 @@ def run_jobs(
             _run_on_dask(function, jobs, spread.dask, collected)
         else:
             _run_in_processes(function, jobs, spread.workers, collected)
+
+
+@contextmanager
+def others_go_on(job: Job, fail: Callable[[str], object]) -> Iterator[None]:
+    """Around a job's result: what it raises becomes a sentence for ``fail``; a defect of ours met by one job is no reason to
+    leave the others undone."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except Exception as error:
+        fail(f"{job[0]}: unexpected {type(error).__name__} ({error}); the others went on, please report it")
 
 
 def _run_in_processes(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> None:

@@ -14,7 +14,7 @@ from mri_ambient.commands.opening import made_ready, read, scans_of
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
-from mri_ambient.processes import Job, Result, Spread, run_jobs
+from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
 from recon.choices import Choices
 from recon.compare import write_csv
 from recon.folder_summary import Row, rows_of
@@ -54,15 +54,11 @@ def reconstruct_folder(
         batch.failed.append(sentence)
 
     def collect(job: Job, result: Result) -> None:
-        try:
+        with others_go_on(job, fail):
             rows[job[0]], warnings, made = result()
             batch.skipped += not made
             for warning in warnings:
                 stderr.print(f"{job[0].stem}: {warning}", markup=False, highlight=False)
-        except UserError as error:
-            fail(str(error))
-        except Exception as error:  # a defect of ours met by one scan is no reason to leave the others undone
-            fail(f"{job[0]}: unexpected {type(error).__name__} ({error}); the others went on, please report it")
 
     first: dict[str, Path] = {}
     for path in paths:
