@@ -6,14 +6,14 @@ python benchmarks/all_methods.py FILE ... [--accel 4]      complete scans are un
 import argparse
 from pathlib import Path
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
 from mri_ambient.console import stdout
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from recon.methods import METHODS
-from recon.reconstruct import reconstruct, reference_image
-from recon.summary import notes, table
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.reconstruct import reconstruct, reference_image
+from mri_ambient.recon.show.summary import notes, table
 
 
 def main() -> None:

@@ -33,29 +33,29 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Generator, Tensor
 
-from data_prep.anatomy_files import read_patients
-from data_prep.folder import prepare_folder
-from data_prep.maps import own_espirit
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.commands.learning import e_step_of
+from mri_ambient.data_prep.coils.maps import own_espirit
+from mri_ambient.data_prep.folder import prepare_folder
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.anatomy_files import read_patients
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+from mri_ambient.measurement import Measurement, project
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior, load_prior, read_card
 from mri_ambient.priors.runs import CARD
 from mri_ambient.processes import Spread, run_jobs
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
+from mri_ambient.recon.methods.denoising import denoiser_for
+from mri_ambient.recon.methods.samplers.annealing import Annealing
+from mri_ambient.recon.methods.samplers.dds import DdsSettings, dds
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
+from mri_ambient.recon.reconstruct import PROJECTION_SPREAD, PROJECTION_STEPS
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.laps import EStep
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import EStepConfig, RunConfig
-from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
-from recon.denoising import denoiser_for
-from recon.metrics import nrmse
-from recon.problem import Problem, project
-from recon.reconstruct import PROJECTION_SPREAD, PROJECTION_STEPS
-from recon.samplers.annealing import Annealing
-from recon.samplers.dds import DdsSettings, dds
-from recon.samplers.mmps import MmpsSettings, mmps
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 SILENT = 1e9  # the SNR of a scan without noise
@@ -63,8 +63,8 @@ GRID = [(loss, denoiser) for denoiser in ("unrolled", "unet") for loss in ("weig
 GRID += [("supervised", "unrolled"), ("ssdu", "unrolled")]
 SSDU = {"loss": "noise-aware", "log_sigma": (-9.2, 0.0), "removal": (0.4, 0.4)}  # ssdu.yaml says why
 CLASSICAL = {
-    "cg-sense": lambda problem, weight: cg_sense(problem, CgSettings(weight)),
-    "l1-wavelet": lambda problem, weight: l1_wavelet(problem, L1WaveletSettings(weight)),
+    "cg-sense": lambda measurement, weight: cg_sense(measurement, CgSettings(weight)),
+    "l1-wavelet": lambda measurement, weight: l1_wavelet(measurement, L1WaveletSettings(weight)),
 }
 VALIDATION_SLICES = 12
 DDS, MMPS = DdsSettings(steps=30), MmpsSettings()
@@ -189,7 +189,7 @@ def coil_combined(
 class Slices:
     """One slice of each of several scans, and their images without noise."""
 
-    problem: Problem
+    measurement: Measurement
     reference: Tensor
 
 
@@ -213,7 +213,7 @@ def middle_slices(folder: Path, truth: Path, accel: float, count: int) -> Slices
     kspace, maps, mask, levels = (
         torch.cat([getattr(volume, key) for volume in volumes]) for key in ("kspace", "sens_maps", "mask", "noise_std")
     )
-    return Slices(Problem(kspace, Sense(maps, mask), levels, ACS), torch.stack(references))
+    return Slices(Measurement(kspace, Sense(maps, mask), levels, ACS), torch.stack(references))
 
 
 def mean_nrmse(images: Tensor, slices: Slices) -> float:
@@ -223,7 +223,7 @@ def mean_nrmse(images: Tensor, slices: Slices) -> float:
 
 def tuned(solve: Callable[..., Tensor], slices: Slices) -> float:
     """The regularisation of least error on validation slices."""
-    return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.problem, weight), slices))
+    return min(REGULARISATIONS, key=lambda weight: mean_nrmse(solve(slices.measurement, weight), slices))
 
 
 def evaluated(folder: Path, slices: Slices, accel: float, sampled: bool) -> dict[str, float]:
@@ -244,12 +244,12 @@ def evaluated(folder: Path, slices: Slices, accel: float, sampled: bool) -> dict
 
 @torch.no_grad()
 def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
-    problem, row = slices.problem, {}
-    sense = problem.sense
+    measurement, row = slices.measurement, {}
+    sense = measurement.sense
     if prior.card.kind == "masked":
-        one = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
+        one = prior.denoiser.from_measurements(measurement.kspace, sense.maps, sense.mask, measurement.noise_std)
         row["one step"] = mean_nrmse(one, slices)
-        consistent = project(problem, one[None], PROJECTION_SPREAD, PROJECTION_STEPS)[0]
+        consistent = project(measurement, one[None], PROJECTION_SPREAD, PROJECTION_STEPS)[0]
         row["made consistent"] = mean_nrmse(consistent, slices)
     ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {}
     if sampled:
@@ -257,9 +257,9 @@ def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
     if prior.card.kind == "image":
         ways["mmps"] = mmps, MMPS
     for name, (sampler, settings) in ways.items():
-        generators = [Generator().manual_seed(number) for number in range(len(problem.kspace))]
-        denoise = denoiser_for(prior, problem, settings.masks, SAMPLES, generators, settings.precise)
-        samples = sampler(denoise, problem, SAMPLES, settings, generators)
+        generators = [Generator().manual_seed(number) for number in range(len(measurement.kspace))]
+        denoise = denoiser_for(prior, measurement, settings.masks, SAMPLES, generators, settings.precise)
+        samples = sampler(denoise, measurement, SAMPLES, settings, generators)
         mean = samples.mean(0)
         spread = samples.var(0).mean().sqrt()
         row[f"{name} one"] = mean_nrmse(samples[0], slices)
@@ -295,7 +295,7 @@ def main() -> None:
         weights = {}
         for name, solve in CLASSICAL.items():
             weights[name] = tuned(solve, validation)
-            error = mean_nrmse(solve(test.problem, weights[name]), test)
+            error = mean_nrmse(solve(test.measurement, weights[name]), test)
             rows.append({"R": accel, "run": f"{name} ({weights[name]:g})", "one step": error})
         jobs: dict[str, Callable[[], list[Path]]] = {}
         for loss, denoiser in GRID:

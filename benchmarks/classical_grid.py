@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_folder
-from recon.methods import METHODS
-from recon.metrics import nrmse
-from recon.problem import problem_of
-from recon.reconstruct import reference_image
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+from mri_ambient.measurement import measurement_of
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.reconstruct import reference_image
 
 SPARSE = [1e-3, 2e-3, 3e-3, 6e-3, 1e-2, 2e-2]
 GRIDS = {
@@ -51,11 +51,11 @@ def errors_of(path: Path, accel: float, name: str, grid: list[float]) -> list[fl
     scan, method = read_scan(path), METHODS[name]
     volume = prepare(scan, PrepareSettings(accel=accel))
     reference = reference_image(complete(scan, volume)).abs().numpy()
-    scale, problem = volume.scale[:, None, None], problem_of(volume)
+    scale, measurement = volume.scale[:, None, None], measurement_of(volume)
 
     def error(regularisation: float) -> float:
         settings = replace(method.settings, regularisation=regularisation)
-        image = method.solve(problem, None, 1, settings, [], lambda *_: None)[0]
+        image = method.solve(measurement, None, 1, settings, [], lambda *_: None)[0]
         return nrmse(reference, (image.abs() * scale).numpy())
 
     return [error(regularisation) for regularisation in grid]

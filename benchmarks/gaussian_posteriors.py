@@ -7,11 +7,11 @@ import argparse
 import math
 from collections.abc import Iterator
 
-from recon.samplers.aald import AaldSettings, aald
-from recon.samplers.adps import AdpsSettings, adps
-from recon.samplers.daps import DapsSettings, daps
-from recon.samplers.dds import DdsSettings, dds
-from recon.samplers.mmps import MmpsSettings, mmps
+from mri_ambient.recon.methods.samplers.aald import AaldSettings, aald
+from mri_ambient.recon.methods.samplers.adps import AdpsSettings, adps
+from mri_ambient.recon.methods.samplers.daps import DapsSettings, daps
+from mri_ambient.recon.methods.samplers.dds import DdsSettings, dds
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 from tests.recon.gaussian import ACCELS, SPREAD, gaussian_case, generators, quality
 
 WIDE = {"sigma_max": 5.0, "sigma_min": 0.004, "rho": 7.0}
@@ -41,7 +41,7 @@ def table(samples: int, seed: int) -> Iterator[str]:
         yield f"| {'correlated' if correlated else 'white'} prior | mean error | std ratio | 50 % | 90 % |"
         yield "|---|---|---|---|---|"
         for name, (sampler, settings) in ROWS.items():
-            found = quality(sampler(case.denoise, case.problem, samples, settings, generators(seed)), case)
+            found = quality(sampler(case.denoise, case.measurement, samples, settings, generators(seed)), case)
             cells = [found.error, found.std, found.coverage[0.5], found.coverage[0.9]]
             yield f"| {name} | " + " | ".join(" ".join(f"{v:.2f}" for v in cell.tolist()) for cell in cells) + " |"
 

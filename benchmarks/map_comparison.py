@@ -13,11 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from data_prep.calibration import find_acs
-from data_prep.maps import ESTIMATORS
-from data_prep.readers import read_scan
-from data_prep.readout import crop_readout, target_rows
 from mri_ambient.bart import installed
+from mri_ambient.data_prep.acs import find_acs
+from mri_ambient.data_prep.coils.maps import ESTIMATORS
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readout import crop_readout, target_rows
 
 
 def main() -> None:

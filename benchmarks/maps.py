@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_prep.anatomy import FIELD_OF_VIEW, draw_subject, smooth_noise
-from data_prep.coils import draw_coils
-from data_prep.maps import ESTIMATORS
 from mri_ambient.bart import installed
 from mri_ambient.console import track
+from mri_ambient.data_prep.coils.maps import ESTIMATORS
+from mri_ambient.data_prep.simulation.anatomy import FIELD_OF_VIEW, draw_subject, smooth_noise
+from mri_ambient.data_prep.simulation.loops import draw_coils
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.sense import Sense
@@ -90,7 +90,7 @@ def judge(
     angle = torch.rad2deg(torch.arccos(cosine))
     everywhere = torch.ones(MATRIX, dtype=torch.bool)
     sense = Sense(found, slice_mask("maps", number, "random", 4, (MATRIX, 10), everywhere, MATRIX))
-    solved = torch.where(support, data_consistency(sense, sense.keep(kspace), None, 1e-2, 30), 0).abs()
+    solved = torch.where(support, data_consistency(sense, sense.apply_mask(kspace), None, 1e-2, 30), 0).abs()
     wrong = solved - image.abs()
     covered, air = support[inside].float().mean(), support[~inside].float().mean()
     errors = wrong.norm() / image.norm(), wrong[inside].norm() / image.norm()

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import h5py
 import numpy as np
 
-from data_prep.readers import read_scan, scan_files
+from mri_ambient.data_prep.readers import read_scan, scan_files
 from mri_ambient.errors import UserError
 
 

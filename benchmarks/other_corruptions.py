@@ -27,15 +27,15 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from torch import Generator, Tensor
 
+from mri_ambient.audit.memorisation import audit
+from mri_ambient.audit.two_sample import mmd, sliced_wasserstein
+from mri_ambient.images.data import read_images
+from mri_ambient.images.denoiser import PixelArchitecture
+from mri_ambient.images.run import described, run_images
+from mri_ambient.images.sampling import draw_pixels, sample_pixels
+from mri_ambient.images.task import draw_batch
 from mri_ambient.priors.card import load_pixel_prior
-from mri_ambient.priors.pixel_denoiser import PixelArchitecture
-from mri_ambient.priors.pixel_sampling import draw_pixels, sample_pixels
 from mri_ambient.training.config import ImageConfig
-from mri_ambient.training.image_run import described, run_images
-from mri_ambient.training.image_task import draw_batch
-from mri_ambient.training.images import read_images
-from mri_ambient.training.memorisation import audit
-from mri_ambient.training.two_sample import mmd, sliced_wasserstein
 
 SAMPLES, STEPS, SEED = 512, 18, 0
 SIGMA_DATA = 0.4

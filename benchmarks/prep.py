@@ -22,9 +22,9 @@ import h5py
 import numpy as np
 import torch
 
-from data_prep.maps import ESTIMATORS
-from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.bart import installed
+from mri_ambient.data_prep.coils.maps import ESTIMATORS
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 
 ACS = (24, 24)
 

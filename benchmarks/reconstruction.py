@@ -23,22 +23,22 @@ import torch
 from published_network import PARAMETERS, GatedDdpmpp, published_denoiser
 from torch import Generator, Tensor
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.scan import Scan
-from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.bart import installed
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+from mri_ambient.measurement import Measurement, measurement_of
 from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from recon.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
-from recon.classical_bart import BartL1WaveletSettings, bart_l1_wavelet, by_slice, call, seen
-from recon.methods import METHODS
-from recon.metrics import nrmse
-from recon.problem import Problem, problem_of
-from recon.reconstruct import reconstruct, reference_image
-from recon.samplers.adps import AdpsSettings, adps
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
+from mri_ambient.recon.methods.classical_bart import BartL1WaveletSettings, bart_l1_wavelet, by_slice, call, seen
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.methods.samplers.adps import AdpsSettings, adps
+from mri_ambient.recon.reconstruct import reconstruct, reference_image
 
 DEFAULT, SAMPLES, SEED, ACCEL = "mmps", 8, 0, 4.0
 ROWS, COLUMNS = 384, 320  # of the published configuration
@@ -65,20 +65,20 @@ def published(out: Path) -> None:
         took = reconstruct(volume, DEFAULT, prior, SAMPLES, SEED).seconds
         matrix = "x".join(map(str, volume.kspace.shape[-2:]))
         print(f"{DEFAULT}, {settings.steps} steps, {SAMPLES} samples of {matrix}: {took:.1f} s", flush=True)
-    problem = problem_of(volumes[-1])
+    measurement = measurement_of(volumes[-1])
     torch.manual_seed(SEED)
     network = GatedDdpmpp().requires_grad_(False)
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS
     everything = torch.ones(COLUMNS, dtype=torch.bool)
-    seen_lines = problem.sense.seeing(
-        line_mask("random", ACCEL + 1, problem.acs, everything, Generator().manual_seed(SEED))
+    seen_lines = measurement.sense.with_mask(
+        line_mask("random", ACCEL + 1, measurement.acs, everything, Generator().manual_seed(SEED))
     )
 
     def denoise(images: Tensor, sigma: Tensor) -> Tensor:
-        return published_denoiser(network, seen_lines.normal(images[0]), seen_lines.mask, sigma)[None]
+        return published_denoiser(network, seen_lines.gram(images[0]), seen_lines.mask, sigma)[None]
 
     steps = AdpsSettings(steps=TIMED_STEPS)
-    took = seconds(lambda: adps(denoise, problem, 1, steps, [Generator().manual_seed(SEED)]))
+    took = seconds(lambda: adps(denoise, measurement, 1, steps, [Generator().manual_seed(SEED)]))
     hours = took / TIMED_STEPS * AdpsSettings().steps / 3600
     print(f"A-DPS as published, 1 sample: {TIMED_STEPS} steps {took:.0f} s, {AdpsSettings().steps} steps {hours:.1f} h")
 
@@ -87,21 +87,29 @@ def classical(out: Path) -> None:
     scan = simulated(320)
     volume = prepare(scan, PrepareSettings(accel=ACCEL))
     truth = reference_image(complete(scan, volume))[0].abs().numpy()
-    problem, cg, wavelet = problem_of(volume), CgSettings(), replace(L1WaveletSettings(), spin=False, wavelet="db2")
+    measurement, cg, wavelet = (
+        measurement_of(volume),
+        CgSettings(),
+        replace(L1WaveletSettings(), spin=False, wavelet="db2"),
+    )
     solvers: dict[str, Callable[[], Tensor]] = {
-        "CG-SENSE, ours": lambda: cg_sense(problem, cg),
-        "CG-SENSE, sigpy": lambda: by_sigpy(problem, "SenseRecon", cg.regularisation, cg.iterations),
-        "L1-wavelet, ours (sigpy's solver), cycle spinning": lambda: l1_wavelet(problem, replace(wavelet, spin=True)),
-        "L1-wavelet, ours, one grid": lambda: l1_wavelet(problem, wavelet),
+        "CG-SENSE, ours": lambda: cg_sense(measurement, cg),
+        "CG-SENSE, sigpy": lambda: by_sigpy(measurement, "SenseRecon", cg.regularisation, cg.iterations),
+        "L1-wavelet, ours (sigpy's solver), cycle spinning": lambda: l1_wavelet(
+            measurement, replace(wavelet, spin=True)
+        ),
+        "L1-wavelet, ours, one grid": lambda: l1_wavelet(measurement, wavelet),
         "L1-wavelet, sigpy's app": lambda: by_sigpy(
-            problem, "L1WaveletRecon", wavelet.regularisation, wavelet.iterations
+            measurement, "L1WaveletRecon", wavelet.regularisation, wavelet.iterations
         ),
     }
     if installed():
         bart_wavelet = BartL1WaveletSettings(wavelet.regularisation, wavelet.iterations)
         ridge = f"-l2 -r {cg.regularisation:g} -i {cg.iterations}"
-        solvers["CG-SENSE, BART"] = lambda: seen(problem, [call(ridge, *arrays) for arrays in by_slice(problem)])
-        solvers["L1-wavelet, BART"] = lambda: bart_l1_wavelet(problem, bart_wavelet)
+        solvers["CG-SENSE, BART"] = lambda: seen(
+            measurement, [call(ridge, *arrays) for arrays in by_slice(measurement)]
+        )
+        solvers["L1-wavelet, BART"] = lambda: bart_l1_wavelet(measurement, bart_wavelet)
     print("| solver | s | NRMSE |\n|---|---|---|")
     for name, solve in solvers.items():
         image = solve() * volume.scale[:, None, None]
@@ -109,12 +117,12 @@ def classical(out: Path) -> None:
         print(f"| {name} | {took:.2f} | {nrmse(truth, image[0].abs().numpy()):.4f} |", flush=True)
 
 
-def by_sigpy(problem: Problem, app: str, regularisation: float, iterations: int) -> Tensor:
+def by_sigpy(measurement: Measurement, app: str, regularisation: float, iterations: int) -> Tensor:
     """An app of ``sigpy.mri`` as it comes."""
     import sigpy.mri.app
 
-    kspace, maps = problem.sense.keep(problem.kspace)[0].numpy(), problem.sense.maps[0].numpy()
-    weights = problem.sense.mask[0].expand(*problem.matrix).float().numpy()
+    kspace, maps = measurement.sense.apply_mask(measurement.kspace)[0].numpy(), measurement.sense.maps[0].numpy()
+    weights = measurement.sense.mask[0].expand(*measurement.matrix).float().numpy()
     make: Any = getattr(sigpy.mri.app, app)
     solver = make(kspace, maps, lamda=regularisation, weights=weights, max_iter=iterations, show_pbar=False)
     return torch.from_numpy(solver.run())[None]

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_prep.anatomy import FIELD_OF_VIEW, smooth_noise
-from data_prep.anatomy_files import Patient, read_patients
-from data_prep.calibration import only_acs
-from data_prep.coils import draw_coils
-from data_prep.espirit import espirit
-from data_prep.refine import refine_maps
 from mri_ambient.bart import bart, installed
 from mri_ambient.console import track
+from mri_ambient.data_prep.acs import only_acs
+from mri_ambient.data_prep.coils.espirit import espirit
+from mri_ambient.data_prep.coils.refine import refine_maps
+from mri_ambient.data_prep.simulation.anatomy import FIELD_OF_VIEW, smooth_noise
+from mri_ambient.data_prep.simulation.anatomy_files import Patient, read_patients
+from mri_ambient.data_prep.simulation.loops import draw_coils
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.sense import Sense

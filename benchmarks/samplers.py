@@ -23,23 +23,23 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_folder
 from mri_ambient.console import stderr
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from recon.calibration import spread_over_error
-from recon.methods import METHODS
-from recon.metrics import nrmse
-from recon.reconstruct import reconstruct, reference_image
-from recon.samplers.aald import AaldSettings
-from recon.samplers.adps import AdpsSettings
-from recon.samplers.annealing import Annealing
-from recon.samplers.daps import DapsSettings
-from recon.samplers.dds import DdsSettings
-from recon.samplers.mmps import MmpsSettings
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.std_calibration import spread_over_error
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.methods.samplers.aald import AaldSettings
+from mri_ambient.recon.methods.samplers.adps import AdpsSettings
+from mri_ambient.recon.methods.samplers.annealing import Annealing
+from mri_ambient.recon.methods.samplers.daps import DapsSettings
+from mri_ambient.recon.methods.samplers.dds import DdsSettings
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
+from mri_ambient.recon.reconstruct import reconstruct, reference_image
 
 VALIDATION_SEED = 777
 NEW = DdsSettings(steps=12, sigma_max=1.0, order=2)

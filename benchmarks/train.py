@@ -28,9 +28,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from data_prep.folder import prepare_folder
-from data_prep.prepare import PrepareSettings
-from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.data_prep.folder import prepare_folder
+from mri_ambient.data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.sense import Sense
 from mri_ambient.physics.solvers import conjugate_gradient
@@ -67,7 +67,7 @@ def plain_physics() -> Iterator[None]:
         sense: Sense, adjoint: Tensor, anchor: Tensor | None, weight: float | Tensor, iterations: int
     ) -> Tensor:
         start = torch.zeros_like(adjoint) if anchor is None else anchor
-        return conjugate_gradient(lambda z: sense.normal(z) + weight * z, adjoint + weight * start, start, iterations)
+        return conjugate_gradient(lambda z: sense.gram(z) + weight * z, adjoint + weight * start, start, iterations)
 
     with (
         mock.patch.object(Sense, "normal", lambda sense, image: sense.adjoint(sense(image))),

@@ -20,8 +20,8 @@ from fastmri.models import VarNet
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from data_prep.folder import prepare_folder
-from data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.folder import prepare_folder
+from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
@@ -70,7 +70,7 @@ def reconstruct(network: VarNet, kspace: Coils, maps: Coils, mask: Bool[Tensor, 
 
 
 def nrmse(images: Images, references: Images) -> Float[Tensor, " batch"]:
-    """Of magnitudes, image by image; the number of :func:`recon.metrics.nrmse`, with a gradient."""
+    """Of magnitudes, image by image; the number of :func:`mri_ambient.recon.evaluate.metrics.nrmse`, with a gradient."""
     error = (images.abs() - references.abs()).square().sum((-2, -1)).sqrt()
     return error / references.abs().square().sum((-2, -1)).sqrt()
 
@@ -78,8 +78,8 @@ def nrmse(images: Images, references: Images) -> Float[Tensor, " batch"]:
 @torch.no_grad()
 def evaluate(network: VarNet, test: Slices) -> float:
     """Mean NRMSE of the test slices."""
-    problem = test.problem
-    return mean_nrmse(reconstruct(network, problem.kspace, problem.sense.maps, problem.sense.mask), test)
+    measurement = test.measurement
+    return mean_nrmse(reconstruct(network, measurement.kspace, measurement.sense.maps, measurement.sense.mask), test)
 
 
 def main() -> None:

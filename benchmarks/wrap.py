@@ -3,7 +3,8 @@
     python benchmarks/wrap.py --wrap 0.15,0.3 --accel 2,4,8 --subjects 3 --out wrap.png
 
 NRMSE of both sets' images together against the root sum of squares over coils of the complete scan, which no map has a say in,
-over its tissue. Samplers draw one sample; adps and aald in few steps. The picture: the first wrap at the second R.
+over its tissue. Samplers draw --samples, whose mean counts; adps and aald in few steps. The picture: the first wrap at the
+second R.
 """
 
 import argparse
@@ -16,19 +17,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 from rich.table import Table
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.scan import Scan
-from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.bart import installed
 from mri_ambient.console import stdout
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
+from mri_ambient.measurement import magnitude
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
-from recon.methods import METHODS
-from recon.problem import magnitude
-from recon.reconstruct import Reconstruction, reconstruct
 
 FEW = {"adps": 100, "aald": 30}  # steps
 SHOWN = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "mmps")
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument("--matrix", type=int, default=128)
     parser.add_argument("--acs", type=int)
+    parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--methods", default=",".join(name for name in METHODS if installed() or "bart" not in name))
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--out", type=Path, default=Path("wrap.png"))
@@ -56,7 +58,7 @@ def main() -> None:
             volumes = {n: prepare(scan, PrepareSettings(accel, acs=chosen.acs, map_sets=n)) for n in ("1", "2", "auto")}
             sets.append(volumes.pop("auto").sets)
             truth = root_sum_of_squares(complete(scan, volumes["1"]))
-            results = {n: {m: by(m, volume) for m in methods} for n, volume in volumes.items()}
+            results = {n: {m: by(m, volume, chosen.samples) for m in methods} for n, volume in volumes.items()}
             for n, found in results.items():
                 for method in methods:
                     errors.setdefault((method, n), []).append(nrmse(truth, found[method]))
@@ -74,11 +76,11 @@ def simulated(subject: int, settings: SimulateSettings) -> Scan:
     return replace(scan, kspace=scan.kspace[1:2])
 
 
-def by(method: str, volume: PreparedVolume) -> Reconstruction:
+def by(method: str, volume: PreparedVolume, samples: int) -> Reconstruction:
     kinds, settings = METHODS[method].kinds, METHODS[method].settings
     if method in FEW:
         settings = replace(settings, steps=FEW[method])
-    return reconstruct(volume, method, find_prior(kinds, BUNDLED) if kinds else None, 1, 0, settings)
+    return reconstruct(volume, method, find_prior(kinds, BUNDLED) if kinds else None, samples, 0, settings)
 
 
 def root_sum_of_squares(volume: PreparedVolume) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from data_prep.manifest import append_to_manifest, files_hash, read_manifest
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient import __version__
 from mri_ambient.console import stderr
+from mri_ambient.data_prep.manifest import append_to_manifest, files_hash, read_manifest
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient.errors import UserError
 from mri_ambient.files import remove_leftovers, writable_folder
 from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs

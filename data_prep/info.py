@@ -7,12 +7,12 @@ from jaxtyping import Bool
 from rich.table import Table
 from torch import Tensor
 
-from data_prep.calibration import find_acs
-from data_prep.coil_noise import covariance, noise_samples, noise_std
-from data_prep.readers import read_scan
-from data_prep.readers.sampling import is_padding
-from data_prep.readout import kept_field_of_view, measured_rows, target_rows
-from data_prep.scan import Scan
+from mri_ambient.data_prep.acs import find_acs
+from mri_ambient.data_prep.coils.whitening import covariance, noise_samples, noise_std
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readers.sampling import is_padding
+from mri_ambient.data_prep.readout import kept_field_of_view, measured_rows, target_rows
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import measured_band
 from mri_ambient.store import PreparedVolume, is_prepared, read_volume

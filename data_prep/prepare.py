@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from data_prep.calibration import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
-from data_prep.coil_noise import coil_weights, noise_samples, unweighted
-from data_prep.compression import compression_matrix, kept_energy, virtual_coils
-from data_prep.find_maps import Measured, choose_source, find_maps
-from data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
-from data_prep.scan import Scan
 from mri_ambient import __version__
+from mri_ambient.data_prep.acs import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
+from mri_ambient.data_prep.coils.compression import compression_matrix, kept_energy, virtual_coils
+from mri_ambient.data_prep.coils.find_maps import Measured, choose_source, find_maps
+from mri_ambient.data_prep.coils.whitening import coil_weights, noise_samples, unweighted
+from mri_ambient.data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.masks import slice_mask

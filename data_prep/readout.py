@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from data_prep.scan import Scan
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.physics.fourier import fftc, ifftc
 from mri_ambient.physics.masks import measured_band
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
-from data_prep.geometry import Geometry
+from mri_ambient.data_prep.geometry import Geometry
 from mri_ambient.physics.masks import measured_band
 
 

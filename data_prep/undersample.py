@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from data_prep.prepare import measured_hash
+from mri_ambient.data_prep.prepare import measured_hash
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume

@@ -24,8 +24,8 @@ from pathlib import Path
 from mri_ambient.commands.exporting import export
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import simulate
-from recon.notebook import browse, explore, how_sure, methods_beside_each_other
-from recon.recon_file import read_reconstruction
+from mri_ambient.recon.show.notebook import browse, explore, how_sure, methods_beside_each_other
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example")
 simulate(folder, subjects=1, slices=3)

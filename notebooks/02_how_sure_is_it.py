@@ -22,15 +22,15 @@ from pathlib import Path
 
 from mri_ambient.commands.comparison import open_source
 from mri_ambient.commands.scans import simulate
+from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.find import find_prior
-from recon.calibration import tissue
-from recon.certainty import coverage_figure, invented_figure, lesions_figure, samples_figure
-from recon.determined import determined_share
-from recon.invented import invent, least_and_most_determined
-from recon.lesions import Lesion, contrast_recovery
-from recon.notebook import show
-from recon.problem import problem_of
-from recon.reconstruct import reconstruct
+from mri_ambient.recon.evaluate.certainty import coverage_figure, invented_figure, lesions_figure, samples_figure
+from mri_ambient.recon.evaluate.determined import determined_share
+from mri_ambient.recon.evaluate.invented import invent, least_and_most_determined
+from mri_ambient.recon.evaluate.lesions import Lesion, contrast_recovery
+from mri_ambient.recon.evaluate.std_calibration import tissue
+from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.show.notebook import show
 
 folder = Path("example")
 simulate(folder, subjects=1, slices=3)
@@ -64,7 +64,7 @@ show(samples_figure(healthy, case.reference, slice=0))
 # scans set aside.
 
 # %%
-inside = tissue(case.reference, problem_of(case.volume).sense.support)
+inside = tissue(case.reference, measurement_of(case.volume).sense.support)
 show(coverage_figure(healthy, case.reference, inside))
 
 # %% [markdown]
@@ -82,7 +82,7 @@ show(lesions_figure(case.lesioned, with_lesions, healthy, recovered))
 # tell from the residual. Such places are tinted. What is bright *and* tinted deserves suspicion.
 
 # %%
-share = determined_share(problem_of(case.volume), case.volume.name, seed=0)
+share = determined_share(measurement_of(case.volume), case.volume.name, seed=0)
 places = least_and_most_determined(share[0], inside[0])
 invented = [invent(case.volume, healthy.mean_of_sets, Lesion(0, place, width=2.5, contrast=2.0)) for place in places]
 show(invented_figure(share, invented))

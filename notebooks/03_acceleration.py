@@ -21,8 +21,14 @@ from pathlib import Path
 
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import simulate
-from recon.notebook import accelerations, errors_against_acceleration, explore, methods_beside_each_other, show
-from recon.recon_file import read_reconstruction
+from mri_ambient.recon.show.notebook import (
+    accelerations,
+    errors_against_acceleration,
+    explore,
+    methods_beside_each_other,
+    show,
+)
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example") / "one_slice"
 simulate(folder, subjects=1, slices=1, seed=5)

@@ -24,8 +24,8 @@ from pathlib import Path
 from mri_ambient.commands.learning import train
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import prep, simulate
-from recon.notebook import explore, how_sure, methods_beside_each_other
-from recon.recon_file import read_reconstruction
+from mri_ambient.recon.show.notebook import explore, how_sure, methods_beside_each_other
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example") / "training"
 raw, prepared, run = folder / "fastmri", folder / "prepared", folder / "run"

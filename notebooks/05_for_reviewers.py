@@ -22,15 +22,15 @@
 from functools import partial
 from pathlib import Path
 
-from data_prep.prepare import PrepareSettings
 from mri_ambient.commands.reconstruction import reconstruct_one
 from mri_ambient.commands.scans import simulate
 from mri_ambient.console import stdout
-from recon.choices import Choices
-from recon.notebook import explore
-from recon.outputs import Outputs
-from recon.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
-from recon.recon_file import read_reconstruction
+from mri_ambient.data_prep.prepare import PrepareSettings
+from mri_ambient.recon.choices import Choices
+from mri_ambient.recon.outputs import Outputs
+from mri_ambient.recon.show.notebook import explore
+from mri_ambient.recon.show.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 reader, seed = "reader 1", 2026
 folder = Path("example") / "reading"

@@ -11,7 +11,7 @@ COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for compa
 class Choices:
     """methods: in this order; the result of ``kept``, one of them, is written whole. prior: a folder, None for the default.
     tuned: settings found by ``tune``, None for those beside the prior. magnitude: mvue or rss, see
-    :mod:`recon.reference`. force_model: reconstruct even where the coil maps are far from explaining the scan."""
+    :mod:`mri_ambient.recon.reference`. force_model: reconstruct even where the coil maps are far from explaining the scan."""
 
     methods: tuple[str, ...]
     kept: str

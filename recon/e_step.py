@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.sense import sense_of
 from mri_ambient.priors.card import Prior
-from recon.classical import L1WaveletSettings, l1_wavelet
-from recon.denoising import denoiser_for
-from recon.problem import Problem
-from recon.samplers.mmps import MmpsSettings, mmps
+from mri_ambient.recon.methods.classical import L1WaveletSettings, l1_wavelet
+from mri_ambient.recon.methods.denoising import denoiser_for
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 
 
 @torch.no_grad()
@@ -34,11 +34,17 @@ def e_step(
     """
     if prior is not None and prior.card.kind == "masked":
         return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
-    problem = Problem(kspace, sense_of(kspace, maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
+    measurement = Measurement(kspace, sense_of(kspace, maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
     if prior is None:
-        return l1_wavelet(problem, L1WaveletSettings(regularisation, iterations))[None]
+        return l1_wavelet(measurement, L1WaveletSettings(regularisation, iterations))[None]
     draws = [
-        mmps(denoiser_for(prior, problem, sampler.masks, 1, streams, sampler.precise), problem, 1, sampler, streams)
+        mmps(
+            denoiser_for(prior, measurement, sampler.masks, 1, streams, sampler.precise),
+            measurement,
+            1,
+            sampler,
+            streams,
+        )
         for streams in generators
     ]
-    return torch.where(problem.sense.support, torch.cat(draws), 0)
+    return torch.where(measurement.sense.support, torch.cat(draws), 0)

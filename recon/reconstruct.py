@@ -11,13 +11,13 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import Measurement, magnitude, measurement_of, project, resized_images
 from mri_ambient.memory import keep_freed_memory, out_of_memory_is_a_user_error
-from mri_ambient.physics.masks import mask_seed
+from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import apart, stacked
 from mri_ambient.priors.card import Card, Prior
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.store import PreparedVolume
-from recon.methods import METHODS
-from recon.problem import Problem, magnitude, problem_of, project, resized_images
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
 PIXELS = 32 * 128**2  # of all slices and samples together that a method works on at once; bounds memory
@@ -63,7 +63,8 @@ class Reconstruction:
 
     @property
     def magnitudes(self) -> tuple[Float[Tensor, "slice y x"], Float[Tensor, "slice y x"]]:
-        """Of the first sample and of the mean, all sets together (:func:`recon.problem.magnitude`): what errors are of."""
+        """Of the first sample and of the mean, all sets together (:func:`mri_ambient.measurement.magnitude`): what errors
+        are of."""
         rows = self.samples.shape[-2]
         return magnitude(self.samples_of_sets[:, 0], rows), magnitude(self.mean_of_sets, rows)
 
@@ -124,19 +125,19 @@ def reconstruct(
         task = bar.add_task(method, total=steps * count)
         for first in range(0, count, together):
             slices = range(first, min(first + together, count))
-            problem = problem_of(volume, slice(slices.start, slices.stop))
-            generators = [Generator().manual_seed(mask_seed(volume.name, i, seed, "samples")) for i in slices]
+            measurement = measurement_of(volume, slice(slices.start, slices.stop))
+            generators = [Generator().manual_seed(seed_of(volume.name, i, seed, "samples")) for i in slices]
             advance = partial(bar.advance, task, len(slices))
             with out_of_memory_is_a_user_error(at_once, "lower --samples"):
                 found = chosen.solve(
-                    problem.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
+                    measurement.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
                 )
             if chosen.kinds:
-                found = resized_images(found, volume.sets, problem.matrix)
-                found = project(problem, found, PROJECTION_SPREAD, PROJECTION_STEPS)
-                found = torch.where(problem.sense.support, found, 0)
+                found = resized_images(found, volume.sets, measurement.matrix)
+                found = project(measurement, found, PROJECTION_SPREAD, PROJECTION_STEPS)
+                found = torch.where(measurement.sense.support, found, 0)
             images.append(found.movedim(0, 1))
-            residuals.append(residual(problem, found.mean(0)))
+            residuals.append(residual(measurement, found.mean(0)))
             bar.update(task, completed=steps * slices.stop)
     first, *others = apart(torch.cat(images) * volume.scale[:, None, None, None], volume.sets).unbind(-3)
     return Reconstruction(
@@ -169,14 +170,14 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
     return rows, columns
 
 
-def residual(problem: Problem, images: Complex[Tensor, "slice v x"]) -> Float[Tensor, " slice"]:
+def residual(measurement: Measurement, images: Complex[Tensor, "slice v x"]) -> Float[Tensor, " slice"]:
     """Root mean square of (A x - y) over the measured samples, in units of the noise of a complex sample."""
-    misfit = (problem.sense(images) - problem.kspace).abs().square().sum((-3, -2, -1))
-    count = problem.sense.mask.expand(-1, *problem.matrix).sum((-2, -1)) * problem.kspace.shape[1]
-    return (misfit / count).sqrt() / (2**0.5 * problem.noise_std)
+    misfit = (measurement.sense(images) - measurement.kspace).abs().square().sum((-3, -2, -1))
+    count = measurement.sense.mask.expand(-1, *measurement.matrix).sum((-2, -1)) * measurement.kspace.shape[1]
+    return (misfit / count).sqrt() / (2**0.5 * measurement.noise_std)
 
 
 def reference_image(volume: PreparedVolume) -> Complex[Tensor, "slice v x"]:
     """The image that errors are measured against: S^H F^H y of the complete k-space, with the same maps (MVUE); of two sets one
-    under the other, of which :func:`recon.problem.magnitude` is compared."""
-    return problem_of(volume).adjoint * volume.scale[:, None, None]
+    under the other, of which :func:`mri_ambient.measurement.magnitude` is compared."""
+    return measurement_of(volume).adjoint * volume.scale[:, None, None]

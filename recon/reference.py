@@ -12,11 +12,11 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import magnitude
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.sense import apart, stacked
+from mri_ambient.recon.reconstruct import Reconstruction, reference_image
 from mri_ambient.store import PreparedVolume
-from recon.problem import magnitude
-from recon.reconstruct import Reconstruction, reference_image
 
 MVUE, RSS = "mvue", "rss"
 NAMES = {MVUE: "the coil-combined image (MVUE)", RSS: "the root sum of squares over the receive coils (RSS)"}

@@ -11,24 +11,24 @@ from torch import Tensor
 
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import place
+from mri_ambient.recon.choices import Choices
+from mri_ambient.recon.evaluate.determined import determined_share
+from mri_ambient.recon.evaluate.held_out import judge, verdicts
+from mri_ambient.recon.evaluate.model_check import check_model
+from mri_ambient.recon.evaluate.tuning import Nearest, Tuned, doubts, find_tuned, nearest
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.outputs import Outputs
+from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.reference import RSS, explained, scaled, way_back
+from mri_ambient.recon.show.figure import draw_study
+from mri_ambient.recon.show.page import write_report
+from mri_ambient.recon.show.recon_file import Outcome, read_reconstruction, write_reconstruction
+from mri_ambient.recon.show.summary import draw, notes
 from mri_ambient.store import PreparedVolume
-from recon.choices import Choices
-from recon.determined import determined_share
-from recon.figure import draw_study
-from recon.held_out import judge, verdicts
-from recon.methods import METHODS
-from recon.model_check import check_model
-from recon.outputs import Outputs
-from recon.problem import problem_of
-from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
-from recon.reconstruct import reconstruct
-from recon.reference import RSS, explained, scaled, way_back
-from recon.report import write_report
-from recon.summary import draw, notes
-from recon.tuning import Nearest, Tuned, doubts, find_tuned, nearest
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def run_methods(
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
     reference: of the complete scan, in the units of its k-space, of the magnitude that was chosen. Raises UserError if a
-    method can't do this scan, or if its coil maps can't be right (see :func:`recon.model_check.check_model`).
+    method can't do this scan, or if its coil maps can't be right (see
+    :func:`mri_ambient.recon.evaluate.model_check.check_model`).
     """
     kept, priors = choices.kept, tools.priors
     if choices.magnitude == RSS:
@@ -80,7 +81,7 @@ def run_methods(
         volume=volume,
         results=results,
         kept=kept,
-        share=determined_share(problem_of(volume), volume.name, choices.seed),
+        share=determined_share(measurement_of(volume), volume.name, choices.seed),
         reference=reference,
         held_out=held,
         temperature=chosen[kept].temperature if kept in chosen else None,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import tests.typecheck  # noqa: F401  (named in pyproject.toml: the checker must be there before the packages are imported)
-from data_prep.folder import prepare_folder
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_scan
 from mri_ambient.cli import main
+from mri_ambient.data_prep.folder import prepare_folder
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 from mri_ambient.priors.denoisers import PRECISION
 from mri_ambient.store import PreparedVolume
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from data_prep.readers import read_scan
-from data_prep.scan import Scan
-from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 
 ACS = 10
 SETTINGS = SimulateSettings(matrix=80, slices=2, coils=8, seed=11, wrap=0.3)

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.methods import METHODS
-from recon.recon_file import read_reconstruction
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 
 def scan_with(path, **datasets):
@@ -185,8 +185,8 @@ def test_a_folder_with_a_bad_file_is_prepared_and_the_exit_code_says_so(typed, t
 
 
 def test_train_images(typed, tmp_path, monkeypatch):
-    monkeypatch.setattr("mri_ambient.training.image_run.GRID", 4)
-    monkeypatch.setattr("mri_ambient.training.image_run.STEPS", 3)
+    monkeypatch.setattr("mri_ambient.images.run.GRID", 4)
+    monkeypatch.setattr("mri_ambient.images.run.STEPS", 3)
     np.savez(tmp_path / "some.npz", images=np.random.default_rng(0).random((6, 16, 16), np.float32))
     code, said = typed("train-images some.npz --missing 0.9 --images 64 --widths 8,8 --out runs/a")
     assert (code, "prior (pixel)" in said) == (0, True)

@@ -62,7 +62,7 @@ def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
 
 def test_bad_input(typed, tmp_path, undersampled):
     write_smooth_study(tmp_path / "scan_recon.h5", undersampled)
-    for line, problem in {
+    for line, measurement in {
         "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png, figure",
         "scan_recon.h5 --to png --series tv": "--series tv: is not in scan_recon.h5, which has mean, samples, zero-filled",
         "scan_recon.h5 --to nifti --out scan_recon.h5": "scan_recon.h5: can't write there",
@@ -70,7 +70,7 @@ def test_bad_input(typed, tmp_path, undersampled):
         "scan_recon.h5 --to dicom --patient-sex man": "--patient-sex MAN: is not one of M, F, O",
     }.items():
         code, said = typed(f"export {line}")
-        assert (code, problem in said, said.count("\n")) == (2, True, 1), said
+        assert (code, measurement in said, said.count("\n")) == (2, True, 1), said
     with h5py.File(tmp_path / "scan_recon.h5", "a") as file:
         del file["samples"]
     code, said = typed("export scan_recon.h5 --to nifti --series samples")

@@ -6,8 +6,8 @@ import h5py
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def with_maps(scans, tmp_path):
 
 def test_maps_in_another_order_are_refused_before_any_method_runs(typed, tmp_path, monkeypatch, with_maps):
     path = with_maps([2, 0, 3, 1])
-    monkeypatch.setattr("recon.run_methods.reconstruct", None)  # calling it would be a TypeError
+    monkeypatch.setattr("mri_ambient.recon.run_methods.reconstruct", None)  # calling it would be a TypeError
     code, said = typed(f"recon {path} --accel 3 --acs 12 --method cg-sense")
     assert code == 2
     assert "the coil maps do not explain this scan: residual " in " ".join(said.split())

@@ -9,10 +9,10 @@ from pathlib import Path
 import h5py
 import pytest
 
+from mri_ambient.recon.outputs import Outputs, free, names
+from mri_ambient.recon.run_methods import run_methods
+from mri_ambient.recon.show.recon_file import read_reconstruction
 from mri_ambient.store import read_volume, write_volume
-from recon.outputs import Outputs, free, names
-from recon.recon_file import read_reconstruction
-from recon.run_methods import run_methods
 from tests.recon.test_reconstruct import first_slices
 
 
@@ -64,7 +64,7 @@ def test_a_complete_scan_is_told_so_before_the_work(typed, tmp_path, one_slice, 
         said.append("the work")
         return run_methods(*given)
 
-    monkeypatch.setattr("recon.run_methods.run_methods", marked)
+    monkeypatch.setattr("mri_ambient.recon.run_methods.run_methods", marked)
     monkeypatch.setattr("mri_ambient.console.stderr.print", lambda *text, **_: said.extend(map(str, text)))
     assert typed(f"recon {scan} --method zero-filled --acs 8")[0] == 0
     assert "the scan is complete and is reconstructed from all of its lines" in said[0]

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from recon.recon_file import read_reconstruction
+from mri_ambient.recon.show.recon_file import read_reconstruction
 
 RSS = "the root sum of squares over the receive coils (RSS)"
 

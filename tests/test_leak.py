@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.folder import prepare_folder
-from data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.folder import prepare_folder
+from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.store import read_volume
 from mri_ambient.training.data import MeasuredSlices
 

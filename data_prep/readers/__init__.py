@@ -4,12 +4,12 @@ from pathlib import Path
 
 import h5py
 
-from data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
-from data_prep.readers.hdf5 import is_ours, read_hdf5, source_files
-from data_prep.readers.mrd import mrd_groups, read_mrd
-from data_prep.readers.npy import MAGIC as NPY_MAGIC
-from data_prep.readers.npy import read_npy
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
+from mri_ambient.data_prep.readers.hdf5 import is_ours, read_hdf5, source_files
+from mri_ambient.data_prep.readers.mrd import mrd_groups, read_mrd
+from mri_ambient.data_prep.readers.npy import MAGIC as NPY_MAGIC
+from mri_ambient.data_prep.readers.npy import read_npy
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 FORMATS = "fastMRI or ISMRMRD HDF5, HDF5 with `kspace`, BART cfl/hdr or ra, or npy"

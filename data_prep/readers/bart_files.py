@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.readers.checks import make_scan
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 HEADER_START = b"# Dimensions"

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from data_prep.calibration import measured_centre
+from mri_ambient.data_prep.acs import measured_centre
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c, ifftc
 

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from data_prep.readers.header import Header
-from data_prep.readers.layout import HELP
-from data_prep.readers.looks import Raw, in_one_piece, look
-from data_prep.readers.sampling import find_sampling, notes_of, without_padding
-from data_prep.readers.scaling import check_no_spike, in_sane_units
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.header import Header
+from mri_ambient.data_prep.readers.layout import HELP
+from mri_ambient.data_prep.readers.looks import Raw, in_one_piece, look
+from mri_ambient.data_prep.readers.sampling import find_sampling, notes_of, without_padding
+from mri_ambient.data_prep.readers.scaling import check_no_spike, in_sane_units
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import measured_band
 

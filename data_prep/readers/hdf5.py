@@ -8,13 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data_prep.readers.checks import make_scan
-from data_prep.readers.header import read_header, with_measured_lines
-from data_prep.readers.layout import as_kspace
-from data_prep.readers.sources import link_out, other_files, stored
-from data_prep.readers.subject import pseudonym
-from data_prep.readers.xml_header import header_text, read_xml
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.header import read_header, with_measured_lines
+from mri_ambient.data_prep.readers.layout import as_kspace
+from mri_ambient.data_prep.readers.sources import link_out, other_files, stored
+from mri_ambient.data_prep.readers.subject import pseudonym
+from mri_ambient.data_prep.readers.xml_header import header_text, read_xml
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 NAMES = ("kspace", "mask", "noise", "sens_maps", "ismrmrd_header")

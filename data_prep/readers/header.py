@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.readers.xml_header import EncodingText, XmlHeader
+from mri_ambient.data_prep.readers.xml_header import EncodingText, XmlHeader
 from mri_ambient.errors import UserError
 
 SMALLEST_PIXEL, LARGEST_PIXEL = 0.05, 30.0  # mm

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from data_prep.readers.centre import check_is_kspace, find_centre, find_half_turn
-from data_prep.readers.sampling import find_leftovers, find_sampling
+from mri_ambient.data_prep.readers.centre import check_is_kspace, find_centre, find_half_turn
+from mri_ambient.data_prep.readers.sampling import find_leftovers, find_sampling
 from mri_ambient.errors import UserError
 
 

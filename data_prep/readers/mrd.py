@@ -13,17 +13,17 @@ import h5py
 import numpy as np
 from jaxtyping import Complex
 
-from data_prep.readers.checks import make_scan
-from data_prep.readers.header import Header
-from data_prep.readers.mrd_centre import shifts_to_centre
-from data_prep.readers.mrd_flags import flagged, sort_by_flags
-from data_prep.readers.mrd_header import encoding_of, reference_column, space_of
-from data_prep.readers.mrd_lines import Lines, arrange
-from data_prep.readers.mrd_readout import Placed
-from data_prep.readers.sources import link_out, stored
-from data_prep.readers.subject import pseudonym
-from data_prep.readers.xml_header import XmlHeader, header_text, read_xml
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.header import Header
+from mri_ambient.data_prep.readers.mrd_centre import shifts_to_centre
+from mri_ambient.data_prep.readers.mrd_flags import flagged, sort_by_flags
+from mri_ambient.data_prep.readers.mrd_header import encoding_of, reference_column, space_of
+from mri_ambient.data_prep.readers.mrd_lines import Lines, arrange
+from mri_ambient.data_prep.readers.mrd_readout import Placed
+from mri_ambient.data_prep.readers.sources import link_out, stored
+from mri_ambient.data_prep.readers.subject import pseudonym
+from mri_ambient.data_prep.readers.xml_header import XmlHeader, header_text, read_xml
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 BLOCK = 256  # records read at once: a few tens of MB

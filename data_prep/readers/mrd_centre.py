@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Complex, Float
 
-from data_prep.readers.mrd_header import Encoding
+from mri_ambient.data_prep.readers.mrd_header import Encoding
 from mri_ambient.errors import UserError
 
 NEAR = 16  # within 1 / NEAR of the matrix, the centre is right: that much phase an image may have of its own

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.readers.header import SAME, Header, field_of_view_of, limits_of, plausible_field_of_view
-from data_prep.readers.xml_header import EncodingText, Limits, XmlHeader
+from mri_ambient.data_prep.readers.header import SAME, Header, field_of_view_of, limits_of, plausible_field_of_view
+from mri_ambient.data_prep.readers.xml_header import EncodingText, Limits, XmlHeader
 from mri_ambient.errors import UserError
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from data_prep.geometry import Geometry, order_in_space
-from data_prep.readers.mrd_flags import Kinds, Records, flagged
-from data_prep.readers.mrd_header import Encoding
-from data_prep.readers.mrd_readout import Placed, one_of, rows_of
-from data_prep.readers.mrd_reference import SEPARATE, STACK, Read, filling_of, not_the_images, reference_of
-from data_prep.readers.same_scan import agree
+from mri_ambient.data_prep.geometry import Geometry, order_in_space
+from mri_ambient.data_prep.readers.mrd_flags import Kinds, Records, flagged
+from mri_ambient.data_prep.readers.mrd_header import Encoding
+from mri_ambient.data_prep.readers.mrd_readout import Placed, one_of, rows_of
+from mri_ambient.data_prep.readers.mrd_reference import SEPARATE, STACK, Read, filling_of, not_the_images, reference_of
+from mri_ambient.data_prep.readers.same_scan import agree
 from mri_ambient.errors import UserError
 
 DIRECTIONS = ("position", "read_dir", "phase_dir", "slice_dir")

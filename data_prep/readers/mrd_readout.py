@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from data_prep.readers.mrd_flags import flagged
+from mri_ambient.data_prep.readers.mrd_flags import flagged
 from mri_ambient.errors import UserError
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Complex
 
-from data_prep.readers.mrd_flags import Records, flagged
-from data_prep.readers.mrd_header import Encoding
-from data_prep.readers.mrd_readout import Placed, rows_of
-from data_prep.readers.same_scan import agree, consistent
+from mri_ambient.data_prep.readers.mrd_flags import Records, flagged
+from mri_ambient.data_prep.readers.mrd_header import Encoding
+from mri_ambient.data_prep.readers.mrd_readout import Placed, rows_of
+from mri_ambient.data_prep.readers.same_scan import agree, consistent
 from mri_ambient.errors import UserError
 
 STACK = ("contrast", "phase", "set", "repetition", "slice")  # counters that number images, the last the fastest

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.readers.checks import make_scan
-from data_prep.readers.layout import as_kspace
-from data_prep.scan import Scan
+from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.layout import as_kspace
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
 MAGIC = b"\x93NUMPY"

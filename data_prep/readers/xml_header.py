@@ -64,14 +64,14 @@ class XmlHeader:
 
 def header_text(path: Path, dataset: object, name: str) -> bytes | str:
     """Raises UserError if ``dataset`` does not hold one text of a bearable length."""
-    problem = f"{path}: `{name}` does not hold an XML header; convert the raw data again"
+    measurement = f"{path}: `{name}` does not hold an XML header; convert the raw data again"
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1:
-        raise UserError(problem)
+        raise UserError(measurement)
     if dataset.dtype.itemsize > LONGEST:
         raise UserError(f"{path}: `{name}` is longer than {LONGEST} characters; convert the raw data again")
     (text,) = np.ravel(np.asarray(dataset[()], object))
     if not isinstance(text, bytes | str):
-        raise UserError(problem)
+        raise UserError(measurement)
     return text
 
 

@@ -27,7 +27,7 @@ from mri_ambient.commands.options import (
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
-    from recon.compare_rows import Source
+    from mri_ambient.recon.evaluate.compare_rows import Source
 
 
 def compare(
@@ -65,12 +65,12 @@ def compare(
         prior_folder(folder)
 
     from mri_ambient.processes import Spread
+    from mri_ambient.recon.evaluate.compare import compare as compare_all
+    from mri_ambient.recon.evaluate.compare import first_usable, write_outputs
+    from mri_ambient.recon.evaluate.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned
+    from mri_ambient.recon.evaluate.compare_rows import Plan
+    from mri_ambient.recon.evaluate.tuning import find_tuned
     from mri_ambient.training.run_data import training_scans
-    from recon.compare import compare as compare_all
-    from recon.compare import first_usable, write_outputs
-    from recon.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned
-    from recon.compare_rows import Plan
-    from recon.tuning import find_tuned
 
     named = named_methods(methods)
     paths = raw_scans(path)
@@ -133,10 +133,10 @@ def tune(
     refuse_existing(target, force)
 
     from mri_ambient.processes import Spread
-    from recon.compare_plan import named_methods, priors_for
-    from recon.compare_rows import Plan
-    from recon.tuning import tune as tune_all
-    from recon.tuning import tuning_table, write_tuned
+    from mri_ambient.recon.evaluate.compare_plan import named_methods, priors_for
+    from mri_ambient.recon.evaluate.compare_rows import Plan
+    from mri_ambient.recon.evaluate.tuning import tune as tune_all
+    from mri_ambient.recon.evaluate.tuning import tuning_table, write_tuned
 
     named = named_methods(methods)
     paths = raw_scans(path)
@@ -158,7 +158,7 @@ def tune(
 
 def raw_scans(path: Path) -> list[Path]:
     """The raw scans of a folder, or the one scan. Raises UserError if there is none, or two of one name, which names rows."""
-    from data_prep.readers import scan_files
+    from mri_ambient.data_prep.readers import scan_files
 
     if not path.is_dir():
         return [path]
@@ -173,7 +173,7 @@ def raw_scans(path: Path) -> list[Path]:
 
 def fully_sampled(path: Path) -> bool:
     """False too if the file is no scan, which is reported when its turn comes."""
-    from data_prep.readers import read_scan
+    from mri_ambient.data_prep.readers import read_scan
 
     try:
         return read_scan(path).fully_sampled
@@ -187,12 +187,12 @@ def open_source(
     """What `recon` may know of a raw scan and can't read itself."""
     from dataclasses import replace
 
-    from data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
-    from data_prep.readers import read_scan
-    from data_prep.readout import crop_readout
-    from recon.compare_rows import Case, Source
-    from recon.lesions import Lesioned, lesion_kspace, place_lesions
-    from recon.reference import reference_of
+    from mri_ambient.data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
+    from mri_ambient.data_prep.readers import read_scan
+    from mri_ambient.data_prep.readout import crop_readout
+    from mri_ambient.recon.evaluate.compare_rows import Case, Source
+    from mri_ambient.recon.evaluate.lesions import Lesioned, lesion_kspace, place_lesions
+    from mri_ambient.recon.reference import reference_of
 
     scan = read_scan(path)
     digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))

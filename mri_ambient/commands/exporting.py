@@ -33,7 +33,7 @@ def export(
     force: Force = False,
 ) -> None:
     """A reconstruction as NIfTI, DICOM, fastMRI's HDF5 or PNG, which say what is not known of its geometry; or as a figure."""
-    from recon.outputs import check_figure_path
+    from mri_ambient.recon.outputs import check_figure_path
 
     check_choice("--to", to, EXPORT_FORMATS)
     target = out or file.with_name(f"{file.stem.removesuffix('_recon')}_figure.pdf")
@@ -41,11 +41,11 @@ def export(
         check_figure_path("--out", target, force)
 
     from mri_ambient.console import stdout
-    from recon.export.patient import Patient
-    from recon.export.write import export as write
-    from recon.figure import draw_study
-    from recon.recon_file import read_reconstruction
-    from recon.series import chosen_series
+    from mri_ambient.recon.export.patient import Patient
+    from mri_ambient.recon.export.write import export as write
+    from mri_ambient.recon.show.figure import draw_study
+    from mri_ambient.recon.show.recon_file import read_reconstruction
+    from mri_ambient.recon.show.series import chosen_series
 
     patient = Patient.of(patient_name, patient_id, patient_birth_date, patient_sex)
     study = read_reconstruction(file)

@@ -113,9 +113,9 @@ def train_images(
 ) -> None:
     """Learn a prior of images whose pixels are missing or noisy: the image domain's corruptions, no coils."""
     from mri_ambient.console import stderr
+    from mri_ambient.images.run import image_config, run_images
     from mri_ambient.priors.card import load_pixel_prior
     from mri_ambient.priors.runs import prior_folder
-    from mri_ambient.training.image_run import image_config, run_images
 
     chosen = rule or ("tweedie" if corruption == "noise" else "ambient")
     settings = {"corruption": corruption, "missing": missing, "further": further, "noise_std": noise}
@@ -203,12 +203,11 @@ def audit(
             raise UserError(f"bundled: comes without the scans of its training; pass {option} FOLDER of such scans")
     chosen = prior_to_draw_from(prior)
 
+    from mri_ambient.audit import memorisation, report
+    from mri_ambient.audit.images import held_out_images, training_images
     from mri_ambient.console import stdout
     from mri_ambient.priors.sample_file import read_samples
     from mri_ambient.priors.sampling import sample_prior
-    from mri_ambient.training import audit_report as report
-    from mri_ambient.training import memorisation
-    from mri_ambient.training.audit_images import held_out_images, training_images
 
     given = None if samples is None else read_samples(samples)
     matrix = chosen.card.matrix if given is None else (given.shape[-2], given.shape[-1])
@@ -253,8 +252,8 @@ def prior_to_draw_from(path: Path | None) -> "Prior":
 
 def e_step_of(config: "RunConfig") -> "EStep":
     """How a run reconstructs its training scans: reconstruction, with the run's settings."""
-    from recon.e_step import e_step
-    from recon.samplers.mmps import MmpsSettings
+    from mri_ambient.recon.e_step import e_step
+    from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
 
     sampler = MmpsSettings(steps=config.e_step.steps, sigma_max=config.e_step.sigma_max)
     start = config.l1_wavelet

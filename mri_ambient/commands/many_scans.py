@@ -7,20 +7,20 @@ from typing import Any
 
 from rich.markup import escape
 
-from data_prep.manifest import files_hash
-from data_prep.prepare import PrepareSettings
-from data_prep.readers import files_of
 from mri_ambient.commands.opening import made_ready, read, scans_of
 from mri_ambient.console import stderr
+from mri_ambient.data_prep.manifest import files_hash
+from mri_ambient.data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.readers import files_of
 from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
 from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
-from recon.choices import Choices
-from recon.compare import write_csv
-from recon.folder_summary import Row, rows_of
-from recon.outputs import free, names
-from recon.recon_file import read_made_from, read_reconstruction
-from recon.run_methods import identity, run_methods, tools_for, write_all
+from mri_ambient.recon.choices import Choices
+from mri_ambient.recon.evaluate.compare import write_csv
+from mri_ambient.recon.outputs import free, names
+from mri_ambient.recon.run_methods import identity, run_methods, tools_for, write_all
+from mri_ambient.recon.show.folder_summary import Row, rows_of
+from mri_ambient.recon.show.recon_file import read_made_from, read_reconstruction
 
 CSV = "recon_summary.csv"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from jaxtyping import Complex
 from torch import Tensor
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan, scan_files
-from data_prep.readout import crop_readout
-from data_prep.scan import Scan
-from data_prep.undersample import undersample
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan, scan_files
+from mri_ambient.data_prep.readout import crop_readout
+from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.undersample import undersample
 from mri_ambient.errors import UserError
 from mri_ambient.store import PreparedVolume, is_prepared, read_volume
 
@@ -50,7 +50,7 @@ def made_ready(
     found: Opened, settings: PrepareSettings, magnitude: str = "mvue"
 ) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
-    from recon.reference import reference_of
+    from mri_ambient.recon.reference import reference_of
 
     if isinstance(found, Scan):
         volume = prepare(found, settings)

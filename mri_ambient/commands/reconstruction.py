@@ -30,10 +30,10 @@ from mri_ambient.commands.options import (
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
-    from data_prep.prepare import PrepareSettings
+    from mri_ambient.data_prep.prepare import PrepareSettings
     from mri_ambient.processes import Spread
-    from recon.choices import Choices
-    from recon.outputs import Outputs
+    from mri_ambient.recon.choices import Choices
+    from mri_ambient.recon.outputs import Outputs
 
 DEMO_SLICES = 3
 DEMO_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "dds", "mmps", "adps")
@@ -47,11 +47,11 @@ def demo(
     force: Force = False,
 ) -> None:
     """Simulate an unseen scan, undersample it at R=4, reconstruct, compare. Minutes, no network."""
-    from data_prep.prepare import PrepareSettings
-    from data_prep.simulate import SimulateSettings, simulate_folder
+    from mri_ambient.data_prep.prepare import PrepareSettings
+    from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
     from mri_ambient.priors.runs import BUNDLED
-    from recon.choices import Choices
-    from recon.outputs import Outputs
+    from mri_ambient.recon.choices import Choices
+    from mri_ambient.recon.outputs import Outputs
 
     (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
     choices = Choices(DEMO_METHODS, "mmps", BUNDLED, seed=seed)
@@ -106,8 +106,8 @@ def recon(
     from mri_ambient.bart import require
     from mri_ambient.console import stderr
     from mri_ambient.priors.runs import passed_over, prior_folder
-    from recon.choices import Choices, beside_others
-    from recon.outputs import Outputs, check_outputs, free, names
+    from mri_ambient.recon.choices import Choices, beside_others
+    from mri_ambient.recon.outputs import Outputs, check_outputs, free, names
 
     check_mask(mask, accel, "use the scan's own sampling")
     check_choice("--method", method, RECON_METHODS)
@@ -132,7 +132,7 @@ def recon(
     for note in passed_over() if prior is None else []:
         stderr.print(note, markup=False)
 
-    from data_prep.prepare import PrepareSettings
+    from mri_ambient.data_prep.prepare import PrepareSettings
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
     choices = Choices(beside_others(method), method, folder, samples, tuned, seed, magnitude, force_model)
@@ -153,7 +153,7 @@ def report(
 ) -> None:
     """The page of a reconstruction: its images in linked panes, in one HTML file that needs no network."""
     from mri_ambient.files import refuse_existing
-    from recon.outputs import report_path
+    from mri_ambient.recon.outputs import report_path
 
     if file.is_dir():
         raise UserError(f"{file}: is a folder; give one reconstruction of it, SCAN_recon.h5")
@@ -165,7 +165,7 @@ def report(
     refuse_existing(target, force)
 
     from mri_ambient.console import stdout
-    from recon.report import write_report
+    from mri_ambient.recon.show.page import write_report
 
     for text in write_report(target, file):
         stdout.print(f"{target} leaves out {text}", markup=False)
@@ -181,8 +181,8 @@ def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices",
     for remark in remarks(found, settings):
         stderr.print(f"{file}: {remark}", markup=False, highlight=False)
 
-    from recon.run_methods import run_methods, tools_for, write_all
-    from recon.summary import table
+    from mri_ambient.recon.run_methods import run_methods, tools_for, write_all
+    from mri_ambient.recon.show.summary import table
 
     tools = tools_for(choices)
     outcome = run_methods(*made_ready(found, settings, choices.magnitude), choices, tools)
@@ -201,7 +201,7 @@ def reconstruct_many(
     """The same of a folder, and a table of all; exit code 2 if a scan failed."""
     from mri_ambient.commands.many_scans import CSV, reconstruct_folder
     from mri_ambient.console import stdout
-    from recon.folder_summary import scans_table
+    from mri_ambient.recon.show.folder_summary import scans_table
 
     batch = reconstruct_folder(folder, out, settings, choices, spread, force)
     if batch.rows:

@@ -46,7 +46,7 @@ def simulate(
     force: Force = False,
 ) -> None:
     """Write simulated multi-coil scans in fastMRI's layout; nothing is downloaded."""
-    from data_prep.simulate import SimulateSettings, simulate_folder
+    from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 
     chosen = tuple(dict.fromkeys(word.strip() for word in contrasts.split(",") if word.strip()))
     source = None if anatomy is None else str(anatomy)
@@ -76,9 +76,9 @@ def prep(
     check_mask(mask, accel, "keep all that was measured")
     check_preparing(maps, whiten, map_sets)
 
-    from data_prep.folder import prepare_folder, summary_tables
-    from data_prep.prepare import PrepareSettings
     from mri_ambient.console import stdout
+    from mri_ambient.data_prep.folder import prepare_folder, summary_tables
+    from mri_ambient.data_prep.prepare import PrepareSettings
     from mri_ambient.processes import Spread
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
@@ -93,7 +93,7 @@ def prep(
 
 def info(file: Annotated[Path, typer.Argument(help="A raw scan, or a prepared volume.")]) -> None:
     """What a file holds: shape, coils, sampling, ACS, noise, and what is missing."""
-    from data_prep.info import describe
     from mri_ambient.console import stdout
+    from mri_ambient.data_prep.info import describe
 
     stdout.print(describe(file))

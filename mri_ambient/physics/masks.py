@@ -5,27 +5,18 @@ The autocalibration lines (ACS) in the centre are always kept. The other lines a
 ``poisson_disc.py``) read samples for lines.
 """
 
-import hashlib
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from mri_ambient.physics.fixed_count import draw_subset, inclusion_probability
 from mri_ambient.physics.poisson_disc import poisson_disc_mask
+from mri_ambient.physics.seeds import seed_of
 
 LineMask = Bool[Tensor, " x"]
 LINE_KINDS = ("random", "equispaced", "gaussian")
 KINDS = (*LINE_KINDS, "poisson")
 GAUSSIAN_WIDTH = 0.2  # standard deviation of the `gaussian` weights, of the number of columns
-
-
-def mask_seed(volume: str, slice_index: int, accel: float, kind: str) -> int:
-    """A seed that is the same in every process and on every machine. For other uses than masks another whole number may stand
-    in the place of ``accel``, such as the user's seed; it counts to its last digit."""
-    number = str(accel) if isinstance(accel, int) else f"{accel:g}"
-    name = f"{volume}|{slice_index}|{number}|{kind}"
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
 def acs_mask(columns: int, width: int) -> LineMask:
@@ -87,7 +78,7 @@ def slice_mask(
 
     acs: rows and columns of the centre that is kept; a line mask keeps all rows of it.
     """
-    generator = Generator().manual_seed(mask_seed(volume, slice_index, accel, kind))
+    generator = Generator().manual_seed(seed_of(volume, slice_index, accel, kind))
     if kind == "poisson":
         return poisson_disc_mask(line_count(int(acquired.sum()) * rows, accel), acs, rows, acquired, generator)
     return line_mask(kind, accel, acs[1], acquired, generator)[None]

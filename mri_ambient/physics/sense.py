@@ -28,32 +28,32 @@ class Sense:
 
     def __call__(self, image: Complex[Tensor, "*batch v x"]) -> Complex[Tensor, "*batch coil y x"]:
         """A x: the measured k-space of every coil, 0 where nothing is measured."""
-        return self.keep(fft2c(self.summed(self.maps * image.unsqueeze(-3))))
+        return self.apply_mask(fft2c(self.summed(self.maps * image.unsqueeze(-3))))
 
     def adjoint(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch v x"]:
         """A^H k: the coil-combined image of the measured entries of ``kspace``."""
-        return (self.conjugate * self.repeated(ifft2c(self.keep(kspace)))).sum(-3)
+        return (self.conjugate * self.repeated(ifft2c(self.apply_mask(kspace)))).sum(-3)
 
-    def normal(self, image: Complex[Tensor, "*batch v x"]) -> Complex[Tensor, "*batch v x"]:
+    def gram(self, image: Complex[Tensor, "*batch v x"]) -> Complex[Tensor, "*batch v x"]:
         """A^H A x = S^H (F^H M F) S x.
 
         F^H M F is a circular convolution, which knows no centre, so that nothing is shifted but the mask; behind a line mask
         the transform along y cancels. This is what solvers spend their time on. The operator is its own adjoint, so its
         gradient is itself (and costs no memory); there is none for the maps.
         """
-        return _Normal.apply(image, self)  # pyright: ignore[reportReturnType]
+        return _Gram.apply(image, self)  # pyright: ignore[reportReturnType]
 
     @cached_property
     def conjugate(self) -> Complex[Tensor, "*batch coil v x"]:
         """S^*, in memory: multiplying by torch's lazy conjugate costs three times as much."""
         return self.maps.conj().resolve_conj()
 
-    def keep(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
+    def apply_mask(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """M k: what is not measured becomes 0, even where it was NaN."""
         mask = self.mask.unsqueeze(-2) if self.mask.ndim == 1 else self.mask
         return torch.where(mask.unsqueeze(-3), kspace, 0)
 
-    def seeing(self, mask: Bool[Tensor, "*shape"]) -> "Sense":
+    def with_mask(self, mask: Bool[Tensor, "*shape"]) -> "Sense":
         """The same coils behind another mask."""
         return replace(self, mask=mask)
 
@@ -71,7 +71,7 @@ class Sense:
         return images if self.sets == 1 else torch.cat([images] * self.sets, -2)
 
 
-class _Normal(torch.autograd.Function):
+class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, sense: Sense) -> Tensor:
         ctx.sense = sense
@@ -84,7 +84,7 @@ class _Normal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.sense.normal(gradients[0]), None
+        return ctx.sense.gram(gradients[0]), None
 
 
 def sense_of(

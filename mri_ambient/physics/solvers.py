@@ -49,7 +49,7 @@ def regularised_solution(
     count as constants, which makes what CG does a polynomial of a Hermitian operator, and so its own adjoint. (MoDL solves
     the system anew for the gradient, Aggarwal et al., IEEE TMI 38:394, 2019; that is right only where CG has converged.)
     """
-    residual = adjoint if anchor is None else adjoint - sense.normal(anchor)
+    residual = adjoint if anchor is None else adjoint - sense.gram(anchor)
     correction = _Correction.apply(residual, torch.as_tensor(weight, dtype=adjoint.real.dtype), sense, iterations)
     assert isinstance(correction, Tensor)
     return correction if anchor is None else anchor + correction
@@ -60,7 +60,7 @@ class _Correction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, residual: Tensor, weight: Tensor, sense: Sense, iterations: int) -> Tensor:
-        ctx.operator = lambda z: sense.normal(z) + weight * z
+        ctx.operator = lambda z: sense.gram(z) + weight * z
         found, ctx.sizes = _correction(ctx.operator, residual, iterations)
         ctx.save_for_backward(found, weight)
         return found

@@ -13,8 +13,8 @@ from torch import nn
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser
-from mri_ambient.priors.pixel_denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
 from mri_ambient.priors.runs import CARD
 
 WEIGHTS = "prior.safetensors"

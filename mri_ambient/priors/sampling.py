@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
-from mri_ambient.physics.masks import line_mask, mask_seed
+from mri_ambient.physics.masks import line_mask
+from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.schedule import edm_schedule
@@ -52,7 +53,7 @@ def sample_prior(prior: Prior, count: int, steps: int, redrawn: bool, data: Path
     """
     matrix = prior.card.matrix
     sigmas = edm_schedule(steps, SIGMA_MAX, SIGMA_MIN, RHO)
-    generators = [Generator().manual_seed(mask_seed("sample", index, seed, "noise")) for index in range(count)]
+    generators = [Generator().manual_seed(seed_of("sample", index, seed, "noise")) for index in range(count)]
     noise = [math.sqrt(2) * torch.randn(matrix, dtype=torch.complex64, generator=g) for g in generators]
     coils = coils_of(data, count, matrix) if prior.card.kind == "masked" else None
     images = []
@@ -102,7 +103,7 @@ def masked_denoiser(
     fixed = draw()
 
     def denoise(images: Images, sigma: float) -> Images:
-        sense = coils.seeing(draw() if redrawn else fixed)
+        sense = coils.with_mask(draw() if redrawn else fixed)
         return prior.denoiser(sense(images), sense.maps, sense.mask, torch.full((len(images),), sigma))
 
     return denoise

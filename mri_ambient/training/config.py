@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mri_ambient.images.denoiser import PixelArchitecture
 from mri_ambient.priors.denoisers import Architecture
-from mri_ambient.priors.pixel_denoiser import PixelArchitecture
 
 
 class LoopConfig(BaseModel):

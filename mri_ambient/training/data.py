@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
-from mri_ambient.physics.masks import mask_seed, slice_mask
+from mri_ambient.physics.masks import slice_mask
+from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import Sense, apart, sense_of, whole_image
 from mri_ambient.store import dataset, read_sampling, read_slice, read_subject
 
@@ -40,7 +41,7 @@ class Batch:
         """The forward model behind ``mask``."""
         return sense_of(self.kspace, self.maps, mask)
 
-    def turned(self, generator: Generator) -> "Batch":
+    def random_phase(self, generator: Generator) -> "Batch":
         """Each slice times one random phase: a scan's phase is known only up to a constant."""
         angle = 2 * torch.pi * torch.rand(len(self.kspace), 1, 1, 1, generator=generator)
         return self._with(self.kspace * torch.exp(1j * angle), self.maps)
@@ -137,7 +138,7 @@ class MeasuredSlices:
         own = sampling.mask[index, 0]
         if not (own | ~sampling.acquired).all():
             return own
-        choice = mask_seed(path.stem, index, 0, "which acceleration") % len(self.accels)
+        choice = seed_of(path.stem, index, 0, "which acceleration") % len(self.accels)
         accel = self.accels[choice]
         if accel == 1:
             return own
@@ -156,7 +157,7 @@ def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
     nothing for those that are there. Where that chooses none of ENOUGH subjects or more, the one of the least hash is held out,
     unless ``share`` is 0; nothing is if that would leave nothing to train on.
     """
-    drawn = {path: mask_seed(read_subject(path), 0, 0, "held out") % 10_000 for path in volumes_in(folder)}
+    drawn = {path: seed_of(read_subject(path), 0, 0, "held out") % 10_000 for path in volumes_in(folder)}
     limit = share * 10_000
     if share and len(set(drawn.values())) >= ENOUGH:
         limit = max(limit, min(drawn.values()) + 1)

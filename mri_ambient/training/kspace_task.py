@@ -55,7 +55,7 @@ class KspaceTask:
         """What step number ``step`` trains on."""
         config = self.config
         generator = Generator().manual_seed(config.seed * 1_000_003 + step)
-        batch = self.data.batch(config.batch, generator).turned(generator)
+        batch = self.data.batch(config.batch, generator).random_phase(generator)
         if config.strip and step < config.strip_share * config.steps:
             batch = batch.strip(-2, min(config.strip, batch.kspace.shape[-2]), generator)
             nothing_hidden = config.accel == (1.0,) and bool(batch.mask.all())

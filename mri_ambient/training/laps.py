@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from mri_ambient.console import progress_bar
 from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.memory import out_of_memory_is_a_user_error
-from mri_ambient.physics.masks import mask_seed
+from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.training.data import MeasuredSlices, stack
 from mri_ambient.training.ranks import current_ranks
@@ -123,7 +123,7 @@ def reconstruct_training_scans(
             for indices in torch.arange(count).split(config.batch):
                 part = stack([data.slice(path, i) for i in indices.tolist()])
                 generators = [
-                    [Generator().manual_seed(mask_seed(path.stem, i, lap, f"draw {draw}")) for i in indices.tolist()]
+                    [Generator().manual_seed(seed_of(path.stem, i, lap, f"draw {draw}")) for i in indices.tolist()]
                     for draw in range(config.draws)
                 ]
                 drawn = e_step(prior, part.kspace, part.maps, part.mask, part.noise_std, generators)

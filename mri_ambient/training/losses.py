@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
+from mri_ambient.images.denoiser import PixelDenoiser
 from mri_ambient.priors.denoisers import Denoiser
-from mri_ambient.priors.pixel_denoiser import PixelDenoiser
 from mri_ambient.training.data import Batch
 
 W_MAX = 100.0
@@ -38,7 +38,7 @@ def denoise(
         noisy = torch.where(shown.mask.unsqueeze(1), batch.kspace + sigma[:, None, None, None] * noise, 0)
         return denoiser(noisy, batch.maps, shown.mask, total_noise(batch, sigma))
     sense = batch.sense(shown.mask)
-    noisy = sense.keep(batch.kspace) + sense(sigma[:, None, None] * noise)
+    noisy = sense.apply_mask(batch.kspace) + sense(sigma[:, None, None] * noise)
     return denoiser(noisy, batch.maps, shown.mask, sigma)
 
 
@@ -75,7 +75,7 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
     target = torch.where(kept, batch.kspace - level**2 / added * noise, batch.kspace)
     weight = torch.where(kept, added**2 / (added**2 + level**2), 1 / shown.q.clamp_min(1 / W_MAX).unsqueeze(1))
     measured = batch.sense(batch.mask)
-    error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.keep(target)
+    error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.apply_mask(target)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
     return masked_weight(total_noise(batch, sigma), denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
 
@@ -83,7 +83,7 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
 def published(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||A^H A D - A^H y||^2 with EDM's w, as published (Aali et al., 2024; Daras et al., 2023)."""
     measured = batch.sense(batch.mask)
-    error = measured.normal(denoise(denoiser, batch, shown, sigma, noise)) - measured.adjoint(batch.kspace)
+    error = measured.gram(denoise(denoiser, batch, shown, sigma, noise)) - measured.adjoint(batch.kspace)
     return edm_weight(sigma, denoiser) * squared(error).mean((-2, -1))
 
 

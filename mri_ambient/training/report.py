@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import track
 from mri_ambient.files import atomic_write
-from mri_ambient.physics.masks import mask_seed
+from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.store import read_volume
 from mri_ambient.training.data import Batch, MeasuredSlices, stack
@@ -91,9 +91,9 @@ def predict_hidden_lines(prior: Prior, description: str, e_step: EStep, held: Se
     count = 1
     for number, item in enumerate(track(held, description, len(held))):
         batch, hidden = item.batch, item.batch.sense(item.batch.mask & ~item.shown)
-        lines, samples = hidden.keep(batch.kspace), hidden(draw(prior, e_step, batch, item.shown, number))
+        lines, samples = hidden.apply_mask(batch.kspace), hidden(draw(prior, e_step, batch, item.shown, number))
         count = len(samples)
-        here = hidden.keep(torch.ones_like(batch.kspace)).real * 2 * batch.noise_std[:, None, None, None] ** 2
+        here = hidden.apply_mask(torch.ones_like(batch.kspace)).real * 2 * batch.noise_std[:, None, None, None] ** 2
         noise += float(here.sum())
         energy += square(lines)
         one += square(samples - lines) / count
@@ -128,9 +128,9 @@ def compare_images(prior: Prior, description: str, e_step: EStep, complete: Sequ
 
 def draw(prior: Prior, e_step: EStep, batch: Batch, shown: Tensor, number: int) -> Complex[Tensor, "k batch v x"]:
     """Reconstructions from the lines ``shown`` of batch number ``number``."""
-    kspace = batch.sense(shown).keep(batch.kspace)
+    kspace = batch.sense(shown).apply_mask(batch.kspace)
     generators = [
-        [Generator().manual_seed(mask_seed("held out", number, i, f"draw {k}")) for i in range(len(kspace))]
+        [Generator().manual_seed(seed_of("held out", number, i, f"draw {k}")) for i in range(len(kspace))]
         for k in range(DRAWS)
     ]
     return e_step(prior, kspace, batch.maps, shown, batch.noise_std, generators)

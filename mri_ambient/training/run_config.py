@@ -145,8 +145,8 @@ def read_config(path: Path) -> RunConfig:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
     except ValidationError as error:
-        problem = first_problem(error)
-        raise UserError(f"{path}: {problem}; correct it, `run.json` of a run shows all settings") from error
+        measurement = first_problem(error)
+        raise UserError(f"{path}: {measurement}; correct it, `run.json` of a run shows all settings") from error
 
 
 def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:

@@ -40,11 +40,11 @@ def held_out_error(denoiser: Denoiser, batches: Sequence[HeldOut]) -> float:
     device = next(denoiser.parameters()).device
     for held in batches:
         batch, shown = held.batch.to(device), held.shown.to(device)
-        kspace = batch.sense(shown).keep(batch.kspace)
+        kspace = batch.sense(shown).apply_mask(batch.kspace)
         image = denoiser.from_measurements(kspace, batch.maps, shown, batch.noise_std)
         hidden = batch.sense(batch.mask & ~shown)
-        wrong += float((hidden(image) - hidden.keep(batch.kspace)).abs().square().sum())
-        energy += float(hidden.keep(batch.kspace).abs().square().sum())
+        wrong += float((hidden(image) - hidden.apply_mask(batch.kspace)).abs().square().sum())
+        energy += float(hidden.apply_mask(batch.kspace).abs().square().sum())
     return (wrong / max(energy, 1e-30)) ** 0.5
 
 

@@ -11,11 +11,11 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from mri_ambient import __version__
 from mri_ambient.console import track
-from recon.export.patient import LONGEST, NOT_TEXT, Patient
-from recon.export.slices import heights_mm, spacing_mm
-from recon.panel import NOTICE
-from recon.recon_file import Study
-from recon.series import Series
+from mri_ambient.recon.export.patient import LONGEST, NOT_TEXT, Patient
+from mri_ambient.recon.export.slices import heights_mm, spacing_mm
+from mri_ambient.recon.show.panel import NOTICE
+from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.show.series import Series
 
 FULL = 2**16 - 1
 PLACEHOLDER_MM = 1.0

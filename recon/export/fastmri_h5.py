@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 
 from mri_ambient.files import atomic_write
-from recon.recon_file import Study
-from recon.series import Series
+from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.show.series import Series
 
 
 def write_fastmri(path: Path, study: Study, series: Series) -> None:

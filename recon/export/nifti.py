@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 
 from mri_ambient.files import atomic_write
-from recon.export.slices import spacing_mm
-from recon.recon_file import Study
-from recon.series import Series
+from mri_ambient.recon.export.slices import spacing_mm
+from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.show.series import Series
 
 
 def write_nifti(path: Path, study: Study, series: Series) -> None:

@@ -7,9 +7,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mri_ambient.console import track
-from recon.panel import NOTICE
-from recon.recon_file import Study
-from recon.series import Series
+from mri_ambient.recon.show.panel import NOTICE
+from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.show.series import Series
 
 
 def write_pngs(folder: Path, study: Study, series: list[Series]) -> None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from recon.recon_file import Study
+from mri_ambient.recon.show.recon_file import Study
 
 EVEN = 0.01  # mm by which steps may differ
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_folder, refuse_existing, writable_folder
-from recon.export.fastmri_h5 import write_fastmri
-from recon.export.nifti import write_nifti
-from recon.export.patient import Patient
-from recon.export.png import write_pngs
-from recon.recon_file import Study
-from recon.series import Series
+from mri_ambient.recon.export.fastmri_h5 import write_fastmri
+from mri_ambient.recon.export.nifti import write_nifti
+from mri_ambient.recon.export.patient import Patient
+from mri_ambient.recon.export.png import write_pngs
+from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.show.series import Series
 
 FILES = {"nifti": (".nii.gz", write_nifti), "h5": (".h5", write_fastmri)}
 FOLDERS = {"png": ".png", "dicom": ".dcm"}
@@ -42,7 +42,7 @@ def export(study: Study, to: str, series: list[Series], out: Path | None, force:
         return [folder]
     if find_spec("pydicom") is None:
         raise UserError("--to dicom: needs pydicom, which is not installed; pip install 'mri-ambient[dicom]'")
-    from recon.export.dicom import write_dicom
+    from mri_ambient.recon.export.dicom import write_dicom
 
     with atomic_folder(folder) as temporary:
         write_dicom(temporary, study, series, patient)

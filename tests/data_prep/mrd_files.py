@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 
 ismrmrd = pytest.importorskip("ismrmrd", reason="needs the ismrmrd package: pip install 'mri-ambient[raw]'")
 

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.folder import prepare_file, prepare_folder, summary_tables
-from data_prep.manifest import NAME, append_to_manifest, files_hash, read_manifest
-from data_prep.prepare import PrepareSettings
-from data_prep.readers import scan_files
+from mri_ambient.data_prep.folder import prepare_file, prepare_folder, summary_tables
+from mri_ambient.data_prep.manifest import NAME, append_to_manifest, files_hash, read_manifest
+from mri_ambient.data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.readers import scan_files
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.processes import Spread, run_jobs
@@ -283,14 +283,14 @@ def test_a_source_that_may_not_be_read(raw, tmp_path, monkeypatch):
     def refused(paths) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("data_prep.folder.files_hash", refused)
+    monkeypatch.setattr("mri_ambient.data_prep.folder.files_hash", refused)
     with pytest.raises(UserError, match=r"a.h5: can't be read \(Permission denied\)"):
         prepare_file(raw / "a.h5", tmp_path / "a.h5", SETTINGS)
 
 
 def test_a_defect_met_by_one_scan_leaves_the_others(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "data_prep.folder.run_jobs", lambda function, jobs, *_: [_[-1](job, lambda: 1 / 0) for job in jobs]
+        "mri_ambient.data_prep.folder.run_jobs", lambda function, jobs, *_: [_[-1](job, lambda: 1 / 0) for job in jobs]
     )
     summary = prepare_folder(raw, tmp_path / "out", SETTINGS)
     assert len(summary.failed) == 3

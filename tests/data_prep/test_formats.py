@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient.bart import bart, installed
+from mri_ambient.data_prep.readers import files_of, read_scan, scan_files
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
 from tests.operators import random_complex

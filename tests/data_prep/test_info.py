@@ -2,11 +2,11 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.folder import prepare_file
-from data_prep.info import describe, prepared_facts, scan_facts
-from data_prep.prepare import PrepareSettings
-from data_prep.readers import read_scan
-from data_prep.simulate import _header
+from mri_ambient.data_prep.folder import prepare_file
+from mri_ambient.data_prep.info import describe, prepared_facts, scan_facts
+from mri_ambient.data_prep.prepare import PrepareSettings
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import _header
 from mri_ambient.errors import UserError
 from mri_ambient.store import read_volume
 from tests.data_prep.test_formats import KSPACE

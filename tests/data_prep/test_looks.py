@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.readers import read_scan
-from data_prep.simulate import SimulateSettings, simulate_scan
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import slice_mask
 from tests.data_prep.raw import CENTRED, coil_maps, image_of, lines, object_of, scan, spectrum, write

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
-from data_prep.readers.subject import pseudonym
-from data_prep.readout import crop_readout
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readers.subject import pseudonym
+from mri_ambient.data_prep.readout import crop_readout
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
 from tests.operators import random_complex
@@ -101,7 +101,7 @@ def test_lines_land_where_their_counters_say(tmp_path):
 
 
 def test_many_blocks_of_records(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_prep.readers.mrd.BLOCK", 5)
+    monkeypatch.setattr("mri_ambient.data_prep.readers.mrd.BLOCK", 5)
     data = kspace()
     aside = acquisition(data[0, :, :, 0], flags=("NAVIGATION_DATA",))
     made = [*[aside] * 11, *acquisitions(data)]

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
 from tests.data_prep.mrd_files import CALIBRATION, OTHERS, REFERENCE, N, head, ismrmrd, lines_of, measured, write, xml
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data_prep.readers import read_scan
-from data_prep.readers.same_scan import agree, consistent
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readers.same_scan import agree, consistent
 from tests.data_prep.mrd_files import (
     CALIBRATION,
     OTHERS,

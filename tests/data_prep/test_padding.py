@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.calibration import find_acs
-from data_prep.info import scan_facts
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.readers.header import plausible_field_of_view
-from data_prep.readout import crop_mask, crop_readout, target_rows
-from data_prep.simulate import _header
+from mri_ambient.data_prep.acs import find_acs
+from mri_ambient.data_prep.info import scan_facts
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readers.header import plausible_field_of_view
+from mri_ambient.data_prep.readout import crop_mask, crop_readout, target_rows
+from mri_ambient.data_prep.simulation.simulate import _header
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import measurement_of
 from mri_ambient.physics.fourier import fft2c
+from mri_ambient.recon.evaluate.determined import determined_share
+from mri_ambient.recon.evaluate.held_out import hide
+from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.store import read_volume, write_volume
-from recon.determined import determined_share
-from recon.held_out import hide
-from recon.problem import problem_of
-from recon.reconstruct import reconstruct
 from tests.data_prep.raw import coil_maps, lines, object_of, padded, scan, spectrum, write
 
 
@@ -156,7 +156,7 @@ def test_every_step_behind_a_band_works(tmp_path):
     )
     shown, hidden = hide(volume, 0)
     assert not (shown.mask & hidden).any()
-    share = determined_share(problem_of(volume), "a", 0)
+    share = determined_share(measurement_of(volume), "a", 0)
     assert share.isfinite().all()
     for method in ("zero-filled", "cg-sense", "l1-wavelet"):
         found = reconstruct(volume, method, None, 1, 0)

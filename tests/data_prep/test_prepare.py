@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.calibration import only_acs
-from data_prep.coil_noise import covariance, whitener
-from data_prep.prepare import PrepareSettings, acs_scale, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.scan import Scan
+from mri_ambient.data_prep.acs import only_acs
+from mri_ambient.data_prep.coils.whitening import covariance, whitener
+from mri_ambient.data_prep.prepare import PrepareSettings, acs_scale, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c, fftc, ifft2c, ifftc
 from mri_ambient.store import read_volume, write_volume

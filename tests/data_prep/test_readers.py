@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, prepare
-from data_prep.readers import read_scan
-from data_prep.readout import crop_readout
-from data_prep.simulate import _header
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readout import crop_readout
+from mri_ambient.data_prep.simulation.simulate import _header
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import fft2c
 from tests.operators import random_complex

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.readers import files_of, read_scan
-from data_prep.readers.subject import pseudonym
+from mri_ambient.data_prep.readers import files_of, read_scan
+from mri_ambient.data_prep.readers.subject import pseudonym
 from mri_ambient.errors import UserError
 from tests.data_prep.test_formats import KSPACE
 
@@ -141,7 +141,7 @@ def test_the_plugins_are_asked_once_they_are_needed(tmp_path, monkeypatch):
     asked = []
     plugin = types.ModuleType("hdf5plugin")
     monkeypatch.setitem(sys.modules, "hdf5plugin", plugin)
-    monkeypatch.setattr("data_prep.readers.sources.import_module", lambda name: asked.append(name))
+    monkeypatch.setattr("mri_ambient.data_prep.readers.sources.import_module", lambda name: asked.append(name))
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: code != 32015 or bool(asked))
     path = packed(tmp_path / "a.h5", 32015)
     with pytest.raises(UserError, match="is truncated or damaged"):  # HDF5 itself still lacks it

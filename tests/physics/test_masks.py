@@ -9,11 +9,11 @@ from mri_ambient.physics.masks import (
     acs_mask,
     line_count,
     line_mask,
-    mask_seed,
     measured_probability,
     realised_accel,
     remove_lines,
 )
+from mri_ambient.physics.seeds import seed_of
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -68,16 +68,16 @@ def test_same_mask_in_a_child_process():
         "print(line_mask('random', 4, 12, torch.ones(128, dtype=torch.bool), g).int().tolist())"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = generator(mask_seed("volume", 3, 4, "random"))
+    here = generator(seed_of("volume", 3, 4, "random"))
     assert (
         str(line_mask("random", 4, 12, torch.ones(128, dtype=torch.bool), here).int().tolist()) == child.stdout.strip()
     )
-    assert mask_seed("volume", 3, 4, "random") != mask_seed("volume", 4, 4, "random")
+    assert seed_of("volume", 3, 4, "random") != seed_of("volume", 4, 4, "random")
 
 
 def test_seeds_count_to_their_last_digit():
-    assert len({mask_seed("volume", 0, seed, "samples") for seed in (20260101, 20260102, 20260103)}) == 3
-    assert mask_seed("volume", 0, 4, "random") == mask_seed("volume", 0, 4.0, "random")
+    assert len({seed_of("volume", 0, seed, "samples") for seed in (20260101, 20260102, 20260103)}) == 3
+    assert seed_of("volume", 0, 4, "random") == seed_of("volume", 0, 4.0, "random")
 
 
 def test_removal_stays_inside_the_mask_and_keeps_the_acs():

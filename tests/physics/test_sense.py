@@ -33,9 +33,9 @@ def test_the_normal_operator_is_the_adjoint_of_the_operator(shape, rows):
     operator = sense((2,), shape, True)
     if rows is None:
         generator = torch.Generator().manual_seed(3)
-        operator = operator.seeing(torch.rand((2, *shape), generator=generator) < 0.4)
+        operator = operator.with_mask(torch.rand((2, *shape), generator=generator) < 0.4)
     image = random_complex((2, *shape), 2)
-    torch.testing.assert_close(operator.normal(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(operator.gram(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
 
 
 def test_equals_sigpy():
@@ -58,4 +58,4 @@ def test_unmeasured_nan_does_not_matter():
 def test_unit_coil_sees_the_whole_image():
     image = random_complex((3, 8, 9), 6)
     operator = whole_image(image)
-    torch.testing.assert_close(operator.normal(image), image)
+    torch.testing.assert_close(operator.gram(image), image)

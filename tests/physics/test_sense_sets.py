@@ -32,7 +32,7 @@ def test_adjoint_normal_and_gradient(batch, shape, rows):
     check_adjoint(operator, operator.adjoint, image, kspace)
     check_adjoint(operator.normal, operator.normal, image, random_complex(image.shape, 4))
     check_gradient_is_adjoint(operator, operator.adjoint, image, kspace)
-    torch.testing.assert_close(operator.normal(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(operator.gram(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
 
 
 def test_it_is_the_sum_of_two():
@@ -46,9 +46,9 @@ def test_it_is_the_sum_of_two():
 
 
 def test_all_of_an_orthonormal_pair_is_seen_when_everything_is_measured():
-    operator = two_sets((2,), (8, 10)).seeing(torch.ones(10, dtype=torch.bool))
+    operator = two_sets((2,), (8, 10)).with_mask(torch.ones(10, dtype=torch.bool))
     image = torch.where(operator.support, random_complex((2, 16, 10), 2), 0)
-    torch.testing.assert_close(operator.normal(image), image, rtol=0, atol=1e-12)
+    torch.testing.assert_close(operator.gram(image), image, rtol=0, atol=1e-12)
 
 
 def test_the_height_of_the_maps_tells_the_sets():
@@ -62,4 +62,4 @@ def test_the_solver_finds_the_minimum_over_both_images():
     operator = two_sets((2,), (8, 10))
     adjoint = operator.adjoint(operator(random_complex((2, 16, 10), 2)))
     found = regularised_solution(operator, adjoint, None, 1e-2, 60)
-    torch.testing.assert_close(operator.normal(found) + 1e-2 * found, adjoint, rtol=0, atol=1e-6)
+    torch.testing.assert_close(operator.gram(found) + 1e-2 * found, adjoint, rtol=0, atol=1e-6)

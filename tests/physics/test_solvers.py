@@ -7,23 +7,23 @@ from mri_ambient.physics.solvers import conjugate_gradient, data_consistency, re
 from tests.operators import random_complex
 
 
-def problem() -> tuple[Sense, torch.Tensor]:
+def measurement() -> tuple[Sense, torch.Tensor]:
     maps = random_complex((3, 4, 6, 7), 0)
     maps /= maps.abs().square().sum(-3, keepdim=True).sqrt()
     mask = torch.rand(3, 1, 7, generator=torch.Generator().manual_seed(1)) < 0.5
     sense = Sense(maps, mask)
-    return sense, sense.keep(random_complex((3, 4, 6, 7), 2))
+    return sense, sense.apply_mask(random_complex((3, 4, 6, 7), 2))
 
 
 def dense(sense: Sense, index: int) -> torch.Tensor:
     """A^H A of one slice as a matrix."""
     one = Sense(sense.maps[index], sense.mask[index])
     basis = torch.eye(42, dtype=torch.complex128).reshape(42, 6, 7)
-    return torch.stack([one.normal(e).flatten() for e in basis], 1)
+    return torch.stack([one.gram(e).flatten() for e in basis], 1)
 
 
 def test_data_consistency_is_the_direct_solution_for_each_slice():
-    sense, kspace = problem()
+    sense, kspace = measurement()
     anchor = random_complex((3, 6, 7), 3)
     weight = torch.tensor([0.3, 0.05, 1.0], dtype=torch.float64)[:, None, None]
     found = data_consistency(sense, kspace, anchor, weight, 60)
@@ -35,7 +35,7 @@ def test_data_consistency_is_the_direct_solution_for_each_slice():
 
 
 def test_a_solved_system_stays_solved():
-    sense, _ = problem()
+    sense, _ = measurement()
     zero = torch.zeros(3, 6, 7, dtype=torch.complex128)
     assert torch.equal(conjugate_gradient(sense.normal, zero, zero, 5), zero)
 
@@ -51,7 +51,7 @@ def test_a_direction_without_curvature_does_no_harm():
 
 def test_a_solutions_gradient_is_that_of_its_iterations():
     """By autograd through every iteration: the same once CG has converged, and for the images also long before."""
-    sense, kspace = problem()
+    sense, kspace = measurement()
     adjoint, weight = sense.adjoint(kspace), torch.tensor([0.3, 0.05, 1.0], dtype=torch.float64)[:, None, None]
     anchor, direction = random_complex((3, 6, 7), 3), random_complex((3, 6, 7), 4)
 
@@ -65,7 +65,7 @@ def test_a_solutions_gradient_is_that_of_its_iterations():
 
     def unrolled(adjoint: torch.Tensor, anchor: torch.Tensor, weight: torch.Tensor, iterations: int) -> torch.Tensor:
         rhs = adjoint + weight * anchor
-        return conjugate_gradient(lambda z: sense.normal(z) + weight * z, rhs, anchor, iterations)
+        return conjugate_gradient(lambda z: sense.gram(z) + weight * z, rhs, anchor, iterations)
 
     for found, expected in zip(gradients(ours, 60), gradients(unrolled, 60), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
@@ -74,6 +74,6 @@ def test_a_solutions_gradient_is_that_of_its_iterations():
 
 
 def test_an_anchor_that_is_left_out_is_0():
-    sense, kspace = problem()
+    sense, kspace = measurement()
     zero = torch.zeros(3, 6, 7, dtype=torch.complex128)
     assert torch.equal(data_consistency(sense, kspace, None, 0.1, 4), data_consistency(sense, kspace, zero, 0.1, 4))

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from mri_ambient.errors import UserError
+from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser, build_denoiser, preconditioning
-from mri_ambient.priors.pixel_denoiser import PixelArchitecture, build_pixel_denoiser
 from tests.operators import random_complex
 
 KINDS = ("unrolled", "unet")

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mri_ambient.measurement import Images, Measurement
 from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
 from mri_ambient.physics.sense import Sense
-from recon.denoising import Sigma
-from recon.problem import Images, Problem
+from mri_ambient.recon.methods.denoising import Sigma
 from tests.operators import random_complex
 
 SPREAD, NOISE, SIZE, COILS, ACS = 0.3, 0.05, 8, 3, 1
@@ -25,7 +25,7 @@ ACCELS = (2, 4, 8)
 class GaussianCase:
     """Slice i of the problem has acceleration ACCELS[i]. std: of the complex posterior at each pixel, sqrt E|x - mean|^2."""
 
-    problem: Problem
+    measurement: Measurement
     power: Float[Tensor, "y x"]
     mean: Tensor
     std: Tensor
@@ -57,14 +57,14 @@ def gaussian_case(correlated: bool) -> GaussianCase:
     power = 1 / (1 + frequency[:, None] ** 2 + frequency**2) ** 1.5 if correlated else torch.ones(SIZE, SIZE)
     power = SPREAD**2 * power / power.mean()
     truth = 2**0.5 * ifft2c(power.sqrt() * random_complex((len(ACCELS), SIZE, SIZE), 3, torch.complex64))
-    kspace = sense.keep(sense(truth) + 2**0.5 * NOISE * random_complex(maps.shape, 4, torch.complex64))
+    kspace = sense.apply_mask(sense(truth) + 2**0.5 * NOISE * random_complex(maps.shape, 4, torch.complex64))
     basis = torch.eye(SIZE**2, dtype=torch.complex64).reshape(-1, 1, SIZE, SIZE)
-    normal = sense.normal(basis.expand(-1, len(ACCELS), -1, -1)).flatten(2).permute(1, 2, 0).to(torch.complex128)
+    normal = sense.gram(basis.expand(-1, len(ACCELS), -1, -1)).flatten(2).permute(1, 2, 0).to(torch.complex128)
     inverse = ifft2c(fft2c(basis[:, 0]) / power).flatten(1).T.to(torch.complex128)
     covariance = torch.linalg.inv(normal / NOISE**2 + inverse)
     mean = covariance @ sense.adjoint(kspace).flatten(1)[..., None].to(torch.complex128) / NOISE**2
     return GaussianCase(
-        Problem(kspace, sense, torch.full((len(ACCELS),), NOISE), ACS),
+        Measurement(kspace, sense, torch.full((len(ACCELS),), NOISE), ACS),
         power,
         mean.reshape(truth.shape).to(torch.complex64),
         (2 * covariance.diagonal(dim1=1, dim2=2).real).sqrt().reshape(truth.shape).float(),

@@ -9,11 +9,11 @@ import h5py
 import torch
 from torch import Generator
 
+from mri_ambient.recon.evaluate.held_out import HeldOut
+from mri_ambient.recon.methods.samplers.dds import DdsSettings
+from mri_ambient.recon.reconstruct import Reconstruction
+from mri_ambient.recon.show.recon_file import Outcome, Study, read_reconstruction, write_reconstruction
 from mri_ambient.store import PreparedVolume
-from recon.held_out import HeldOut
-from recon.recon_file import Outcome, Study, read_reconstruction, write_reconstruction
-from recon.reconstruct import Reconstruction
-from recon.samplers.dds import DdsSettings
 from tests.recon.test_reconstruct import untrained
 
 ROWS, COLUMNS = 24, 32

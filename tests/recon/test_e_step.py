@@ -2,15 +2,15 @@ from pathlib import Path
 
 import torch
 
+from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.e_step import e_step
+from mri_ambient.recon.methods.classical import L1WaveletSettings, l1_wavelet
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
 from mri_ambient.store import PreparedVolume
-from recon.classical import L1WaveletSettings, l1_wavelet
-from recon.e_step import e_step
-from recon.problem import problem_of
-from recon.samplers.mmps import MmpsSettings
 
 SETTINGS = MmpsSettings(steps=4)
 
@@ -56,9 +56,9 @@ def test_draws_depend_on_their_own_random_numbers_alone(undersampled):
 
 
 def test_a_draw_agrees_with_the_measured_lines(undersampled):
-    problem = problem_of(undersampled, slice(1, 2))
+    measurement = measurement_of(undersampled, slice(1, 2))
     image = draw(undersampled, "image", [1], [0])[0]
-    misfit = (problem.sense(image) - problem.kspace).norm() / problem.kspace.norm()
+    misfit = (measurement.sense(image) - measurement.kspace).norm() / measurement.kspace.norm()
     assert misfit < 0.1
 
 
@@ -77,10 +77,10 @@ def test_draws_are_in_single_precision_where_bfloat16_is_faster(undersampled, mo
 def test_without_a_sampler_there_is_one_draw(undersampled):
     """Of a masked prior one call; without a prior the classical image."""
     found = draw(undersampled, "masked", [0, 1], [0, 1, 2])
-    problem = problem_of(undersampled, slice(1, 2))
-    scale = 0.09 / (0.09 + problem.noise_std[:, None, None] ** 2)
-    torch.testing.assert_close(found[0, 1:], scale * problem.adjoint, rtol=1e-3, atol=1e-4)
+    measurement = measurement_of(undersampled, slice(1, 2))
+    scale = 0.09 / (0.09 + measurement.noise_std[:, None, None] ** 2)
+    torch.testing.assert_close(found[0, 1:], scale * measurement.adjoint, rtol=1e-3, atol=1e-4)
     assert len(found) == 1
     classical = draw(undersampled, "none", [1], [0, 1])
     assert classical.shape == (1, 1, 48, 48)
-    torch.testing.assert_close(classical[0], l1_wavelet(problem, L1WaveletSettings(3e-3)))
+    torch.testing.assert_close(classical[0], l1_wavelet(measurement, L1WaveletSettings(3e-3)))

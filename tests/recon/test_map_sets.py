@@ -7,29 +7,29 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.measurement import Measurement, magnitude, measurement_of, resized_images
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.sense import apart, whole_image
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.e_step import e_step
+from mri_ambient.recon.evaluate.determined import SPREAD, determined_share
+from mri_ambient.recon.evaluate.held_out import held_out_error, hide
+from mri_ambient.recon.evaluate.invented import invent
+from mri_ambient.recon.evaluate.lesions import Lesion, lesion_kspace, place_lesions
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.methods.classical import TvSettings, cg_sense, l1_wavelet, tv
+from mri_ambient.recon.methods.classical_bart import call, pics
+from mri_ambient.recon.methods.denoising import denoiser_for
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
+from mri_ambient.recon.reconstruct import reconstruct, reference_image
+from mri_ambient.recon.show.recon_file import Outcome, read_reconstruction, write_reconstruction
+from mri_ambient.recon.show.series import every_series
+from mri_ambient.recon.show.summary import notes, table
 from mri_ambient.store import PreparedVolume
-from recon.classical import TvSettings, cg_sense, l1_wavelet, tv
-from recon.classical_bart import call, pics
-from recon.denoising import denoiser_for
-from recon.determined import SPREAD, determined_share
-from recon.e_step import e_step
-from recon.held_out import held_out_error, hide
-from recon.invented import invent
-from recon.lesions import Lesion, lesion_kspace, place_lesions
-from recon.methods import METHODS
-from recon.metrics import nrmse
-from recon.problem import Problem, magnitude, problem_of, resized_images
-from recon.recon_file import Outcome, read_reconstruction, write_reconstruction
-from recon.reconstruct import reconstruct, reference_image
-from recon.samplers.mmps import MmpsSettings
-from recon.series import every_series
-from recon.summary import notes, table
 from tests.folded import ACS, folded_scan
 from tests.operators import random_complex
 from tests.recon.test_reconstruct import EVERY_METHOD, NEEDS_BART, short, untrained
@@ -55,8 +55,8 @@ def truth(scan, folded) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def problem(folded) -> Problem:
-    return problem_of(folded)
+def measurement(folded) -> Measurement:
+    return measurement_of(folded)
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
@@ -80,7 +80,7 @@ def test_one_set_is_worse(scan, folded, truth):
     tissue = rss > 0.1 * rss.max()
 
     def error(volume: PreparedVolume, solver) -> float:
-        image = magnitude(solver(problem_of(volume)), ROWS)
+        image = magnitude(solver(measurement_of(volume)), ROWS)
         return float((image - rss)[tissue].norm() / rss[tissue].norm())
 
     one = prepare(scan, PrepareSettings(accel=2, acs=ACS, map_sets="1"))
@@ -101,15 +101,15 @@ def test_an_empty_second_set_changes_nothing(folded, solver):
     """Maps that are 0 everywhere: the first image is that of one set, the second 0."""
     one = replace(folded, second_maps=None)
     empty = replace(folded, second_maps=torch.zeros_like(folded.sens_maps))
-    first, second = apart(solver(problem_of(empty)), 2).unbind(-3)
-    torch.testing.assert_close(first, solver(problem_of(one)), rtol=1e-4, atol=1e-5)
+    first, second = apart(solver(measurement_of(empty)), 2).unbind(-3)
+    torch.testing.assert_close(first, solver(measurement_of(one)), rtol=1e-4, atol=1e-5)
     assert (second == 0).all()
 
 
-def test_variation_is_each_images_own(problem):
+def test_variation_is_each_images_own(measurement):
     """Images that are constant have none, whatever the step from one set's last row to the next one's first."""
-    found = tv(problem, TvSettings(regularisation=0.1, iterations=300))
-    turned = replace(problem, sense=replace(problem.sense, maps=swapped(problem.sense.maps)))
+    found = tv(measurement, TvSettings(regularisation=0.1, iterations=300))
+    turned = replace(measurement, sense=replace(measurement.sense, maps=swapped(measurement.sense.maps)))
     torch.testing.assert_close(swapped(tv(turned, TvSettings(0.1, 300))), found, rtol=0, atol=2e-3)
 
 
@@ -125,31 +125,31 @@ def with_bart(test):
 
 @with_bart
 @pytest.mark.parametrize("weight", [1e-2, 1e-1])
-def test_the_least_squares_image_is_that_of_pics_with_two_maps(problem, weight):
+def test_the_least_squares_image_is_that_of_pics_with_two_maps(measurement, weight):
     """bart pics -l2 minimises ||A x - y||^2 + r ||x||^2 by conjugate gradients, x of both sets."""
-    theirs = pics(problem, f"-l2 -r {weight} -i 200")
-    ours = regularised_solution(problem.sense, problem.adjoint, None, weight, 200)
-    assert (theirs - torch.where(problem.sense.support, ours, 0)).norm() < 2e-3 * ours.norm()
+    theirs = pics(measurement, f"-l2 -r {weight} -i 200")
+    ours = regularised_solution(measurement.sense, measurement.adjoint, None, weight, 200)
+    assert (theirs - torch.where(measurement.sense.support, ours, 0)).norm() < 2e-3 * ours.norm()
     assert apart(ours, 2)[:, 1].norm() > 0.05 * ours.norm()
 
 
 @with_bart
-def test_maps_reach_bart_as_the_fifth_dimension(problem, monkeypatch):
+def test_maps_reach_bart_as_the_fifth_dimension(measurement, monkeypatch):
     seen = []
 
     def spy(options, kspace, maps, mask):
         seen.append(maps.shape)
         return call(options, kspace, maps, mask)
 
-    monkeypatch.setattr("recon.classical_bart.call", spy)
-    pics(problem, "-l2 -r 0.1 -i 2")
-    assert seen == [(*problem.matrix, 1, 8, 2)]
+    monkeypatch.setattr("mri_ambient.recon.methods.classical_bart.call", spy)
+    pics(measurement, "-l2 -r 0.1 -i 2")
+    assert seen == [(*measurement.matrix, 1, 8, 2)]
 
 
-def test_an_image_prior_sees_each_sets_image_alone(problem):
+def test_an_image_prior_sees_each_sets_image_alone(measurement):
     prior = untrained("image", ROWS)
-    denoise = denoiser_for(prior, problem, "scan", 2, [torch.Generator()])
-    images = random_complex((2, 1, *problem.image_shape), 3, torch.complex64)
+    denoise = denoiser_for(prior, measurement, "scan", 2, [torch.Generator()])
+    images = random_complex((2, 1, *measurement.image_shape), 3, torch.complex64)
     found = denoise(images, torch.full((1, 1, 1), 0.4))
     for sample in range(2):
         for index, image in enumerate(apart(images, 2)[sample, 0]):
@@ -158,27 +158,27 @@ def test_an_image_prior_sees_each_sets_image_alone(problem):
             torch.testing.assert_close(apart(found, 2)[sample, 0, index], alone[0], rtol=1e-3, atol=1e-4)
 
 
-def test_the_networks_of_a_masked_prior_see_each_sets_image_alone(problem, monkeypatch):
+def test_the_networks_of_a_masked_prior_see_each_sets_image_alone(measurement, monkeypatch):
     prior, shapes = untrained("masked", ROWS), []
     unet = prior.denoiser.unets[0]
     unet.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
-    sense = problem.sense
-    answer = prior.denoiser.from_measurements(problem.kspace, sense.maps, sense.mask, problem.noise_std)
-    assert answer.shape == (1, *problem.image_shape)
-    assert shapes[0] == (2, 4, *problem.matrix)
+    sense = measurement.sense
+    answer = prior.denoiser.from_measurements(measurement.kspace, sense.maps, sense.mask, measurement.noise_std)
+    assert answer.shape == (1, *measurement.image_shape)
+    assert shapes[0] == (2, 4, *measurement.matrix)
     assert (answer[~sense.support] == 0).all()
 
 
-def test_shares_are_those_of_the_matrix_of_both_images(problem):
+def test_shares_are_those_of_the_matrix_of_both_images(measurement):
     """The diagonal of the dense operator, of a strip of a few rows."""
     rows = slice(38, 42)
-    maps = apart(problem.sense.maps, 2)[..., rows, :].flatten(-3, -2)
-    few = Problem(problem.kspace[..., rows, :], replace(problem.sense, maps=maps), problem.noise_std, problem.acs)
+    maps = apart(measurement.sense.maps, 2)[..., rows, :].flatten(-3, -2)
+    few = Measurement(
+        measurement.kspace[..., rows, :], replace(measurement.sense, maps=maps), measurement.noise_std, measurement.acs
+    )
     size = few.image_shape[0] * few.image_shape[1]
     basis = torch.eye(size, dtype=torch.complex64).reshape(-1, 1, *few.image_shape)
-    normal = (
-        replace(few.sense, maps=maps.expand(size, -1, -1, -1)).normal(basis[:, 0]).flatten(1).T.to(torch.complex128)
-    )
+    normal = replace(few.sense, maps=maps.expand(size, -1, -1, -1)).gram(basis[:, 0]).flatten(1).T.to(torch.complex128)
     weight = float(few.noise[0] / SPREAD) ** 2
     exact = 1 - weight * torch.linalg.inv(normal + weight * torch.eye(size)).diagonal().real
     share = determined_share(few, "a", 0)
@@ -186,14 +186,16 @@ def test_shares_are_those_of_the_matrix_of_both_images(problem):
     torch.testing.assert_close(share[0], exact.reshape(few.image_shape)[:4].float(), rtol=0, atol=2e-3)
 
 
-def test_resizing_keeps_the_sets_apart(problem):
-    larger = problem.resized((96, 56))
+def test_resizing_keeps_the_sets_apart(measurement):
+    larger = measurement.resized((96, 56))
     assert larger.image_shape == (192, 56)
-    image = problem.adjoint[None]
-    back = resized_images(resized_images(image, 2, (96, 56)), 2, problem.matrix)
+    image = measurement.adjoint[None]
+    back = resized_images(resized_images(image, 2, (96, 56)), 2, measurement.matrix)
     torch.testing.assert_close(back, image, rtol=0, atol=1e-4)
     first = apart(larger.sense.maps, 2)[:, :, 0]
-    alone = replace(problem, sense=replace(problem.sense, maps=apart(problem.sense.maps, 2)[:, :, 0], sets=1))
+    alone = replace(
+        measurement, sense=replace(measurement.sense, maps=apart(measurement.sense.maps, 2)[:, :, 0], sets=1)
+    )
     assert torch.equal(first, alone.resized((96, 56)).sense.maps)
 
 
@@ -205,19 +207,19 @@ def test_hidden_lines_are_predicted_by_both_images(scan, folded):
 
 
 def test_an_e_step_draws_both_images(folded):
-    problem = problem_of(folded)
+    measurement = measurement_of(folded)
     streams = [[torch.Generator().manual_seed(0)]]
     drawn = e_step(
         untrained("image", ROWS),
-        problem.kspace,
-        problem.sense.maps,
-        problem.sense.mask,
-        problem.noise_std,
+        measurement.kspace,
+        measurement.sense.maps,
+        measurement.sense.mask,
+        measurement.noise_std,
         streams,
         sampler=MmpsSettings(steps=2),
     )
-    assert drawn.shape == (1, 1, *problem.image_shape)
-    assert (drawn[0][~problem.sense.support] == 0).all()
+    assert drawn.shape == (1, 1, *measurement.image_shape)
+    assert (drawn[0][~measurement.sense.support] == 0).all()
 
 
 def test_lesions_lie_in_the_first_image(scan, folded):
@@ -240,7 +242,7 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
     assert "larger than the field of view" in said[0]
     assert "second_set" in said[0]
     reference = reference_image(complete(scan, folded))
-    share = determined_share(problem_of(folded), "a", 0)
+    share = determined_share(measurement_of(folded), "a", 0)
     path = tmp_path / "a_recon.h5"
     write_reconstruction(path, Outcome(folded, results, "mmps", share, reference, notes=said))
     study = read_reconstruction(path)

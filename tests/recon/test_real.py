@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from recon.metrics import nrmse
-from recon.reconstruct import reconstruct, reference_image
+from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.reconstruct import reconstruct, reference_image
 
 FOLDER = Path(os.environ.get("MRI_AMBIENT_REAL_DATA", "absent")) / "kspace"
 pytestmark = [

@@ -6,19 +6,19 @@ import h5py
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
 from mri_ambient.bart import installed
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import PRECISION, Architecture, build_denoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.methods.samplers.annealing import Annealing
+from mri_ambient.recon.reconstruct import reconstruct, reference_image, working_matrix
+from mri_ambient.recon.show.summary import notes
 from mri_ambient.store import PreparedVolume
-from recon.methods import METHODS
-from recon.reconstruct import reconstruct, reference_image, working_matrix
-from recon.samplers.annealing import Annealing
-from recon.summary import notes
 
 
 def untrained(kind: str, matrix: int = 48) -> Prior:
@@ -101,10 +101,10 @@ def test_the_batch_is_bounded(undersampled, monkeypatch):
     """Never more than ``pixels`` at once, but at least one slice; all slices come back, in order."""
     seen = []
 
-    def record(problem, prior, samples, settings, generators, callback):
-        seen.append(len(problem.kspace))
+    def record(measurement, prior, samples, settings, generators, callback):
+        seen.append(len(measurement.kspace))
         callback()
-        return problem.adjoint.expand(samples, -1, -1, -1)
+        return measurement.adjoint.expand(samples, -1, -1, -1)
 
     monkeypatch.setitem(METHODS, "zero-filled", replace(METHODS["zero-filled"], solve=record))
     image = undersampled.kspace.shape[-2] * undersampled.kspace.shape[-1]

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.coils import draw_coils
-from data_prep.prepare import PrepareSettings, complete, prepare
-from data_prep.readers import read_scan
-from data_prep.readout import crop_readout
-from data_prep.scan import Scan
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readout import crop_readout
+from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.simulation.loops import draw_coils
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import magnitude
 from mri_ambient.physics.fourier import fft2c
+from mri_ambient.recon.choices import Choices
+from mri_ambient.recon.reconstruct import reference_image
+from mri_ambient.recon.reference import MVUE, RSS, as_rss, reference_of, rss_of, scaled
+from mri_ambient.recon.run_methods import Tools, run_methods
 from mri_ambient.store import read_volume, write_volume
-from recon.choices import Choices
-from recon.problem import magnitude
-from recon.reconstruct import reference_image
-from recon.reference import MVUE, RSS, as_rss, reference_of, rss_of, scaled
-from recon.run_methods import Tools, run_methods
 from tests.operators import random_complex
 
 SIZE, SIGNALS, RECEIVE = 48, 5, 12

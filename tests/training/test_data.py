@@ -46,7 +46,7 @@ def test_a_strip_is_the_scan_of_a_part_of_the_object(prepared):
 
 def test_turning_changes_only_the_phase(prepared):
     batch = MeasuredSlices(prepared, (3.0,), "random").batch(2, generator())
-    turned = batch.turned(generator(1))
+    turned = batch.random_phase(generator(1))
     torch.testing.assert_close(turned.kspace.abs(), batch.kspace.abs())
     ratio = turned.kspace[0][batch.kspace[0].abs() > 0.1] / batch.kspace[0][batch.kspace[0].abs() > 0.1]
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-3, atol=1e-4)

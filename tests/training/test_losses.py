@@ -98,7 +98,7 @@ def test_the_published_loss_is_the_residual_of_the_normal_operator():
     found = published(Constant(guess), batch, shown, sigma, torch.zeros(2, SIZE, SIZE, dtype=torch.complex64))
     for i in range(2):
         sense = Sense(maps, batch.mask[i])
-        expected = edm_weight(sigma[i], Constant(guess)) * sense.normal(guess - truth).abs().square().mean()
+        expected = edm_weight(sigma[i], Constant(guess)) * sense.gram(guess - truth).abs().square().mean()
         torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -6,11 +6,11 @@ import h5py
 import pytest
 import torch
 
-from data_prep.prepare import PrepareSettings, prepare
+from mri_ambient.audit.images import combined
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import write_volume
-from mri_ambient.training.audit_images import combined
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices
 from mri_ambient.training.kspace_task import KspaceTask, draw_shown

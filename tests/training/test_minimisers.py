@@ -49,7 +49,7 @@ def draw(noise_std: float, scans: int) -> tuple[Batch, Shown]:
     mask = SHOWN.repeat(scans, 1)
     mask[torch.arange(scans), others[torch.randint(len(others), (scans,), generator=generator)]] = True
     sense = Sense(maps.expand(scans, -1, -1, -1), mask.unsqueeze(1))
-    kspace = sense(images) + sense.keep(noise_std * noise(scans, COILS, ROWS, COLUMNS, seed=4))
+    kspace = sense(images) + sense.apply_mask(noise_std * noise(scans, COILS, ROWS, COLUMNS, seed=4))
     acquired = torch.ones(COLUMNS, dtype=torch.bool)
     q = measured_probability("random", SHOWN, ACS, LINES, acquired)
     levels, names = torch.full((scans,), noise_std), ("",) * scans

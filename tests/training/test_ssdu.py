@@ -32,9 +32,9 @@ def test_only_hidden_lines_count_and_no_noise_is_added(prepared):
     loss = LOSSES[config.loss](denoiser, batch, shown, drawn.sigma, drawn.noise).mean()
     found = torch.autograd.grad(loss, list(denoiser.parameters()))
 
-    measured = Sense(batch.maps, shown.mask).keep(batch.kspace)
+    measured = Sense(batch.maps, shown.mask).apply_mask(batch.kspace)
     image = denoiser(measured, batch.maps, shown.mask, batch.noise_std)
-    error = Sense(batch.maps, hidden)(image) - Sense(batch.maps, hidden).keep(batch.kspace)
+    error = Sense(batch.maps, hidden)(image) - Sense(batch.maps, hidden).apply_mask(batch.kspace)
     squares = (error.abs().square() / shown.q.unsqueeze(1).clamp_min(1e-2)).sum((1, 2, 3)) / image[0].numel()
     wanted = torch.autograd.grad(
         (masked_weight(batch.noise_std, denoiser) * squares).mean(), list(denoiser.parameters())

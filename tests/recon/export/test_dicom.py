@@ -11,10 +11,10 @@ import pydicom
 import pytest
 
 from mri_ambient.errors import UserError
-from recon.export.dicom import long_string
-from recon.export.patient import Patient
-from recon.export.write import export
-from recon.series import chosen_series
+from mri_ambient.recon.export.dicom import long_string
+from mri_ambient.recon.export.patient import Patient
+from mri_ambient.recon.export.write import export
+from mri_ambient.recon.show.series import chosen_series
 from tests.recon.studies import oblong_study
 
 SERIES = "mean,std,samples,zero-filled,determined"

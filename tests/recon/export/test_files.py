@@ -12,11 +12,11 @@ from fastmri.evaluate import evaluate
 from PIL import Image
 
 from mri_ambient.errors import UserError
-from recon.export.patient import Patient
-from recon.export.write import export
-from recon.metrics import ssim
-from recon.recon_file import read_reconstruction
-from recon.series import chosen_series, every_series
+from mri_ambient.recon.evaluate.metrics import ssim
+from mri_ambient.recon.export.patient import Patient
+from mri_ambient.recon.export.write import export
+from mri_ambient.recon.show.recon_file import read_reconstruction
+from mri_ambient.recon.show.series import chosen_series, every_series
 from tests.recon.studies import oblong_study, write_smooth_study
 
 

@@ -1,0 +1,1 @@
+"""Simulated scans: anatomy, receive coils, k-space."""

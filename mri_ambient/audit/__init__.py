@@ -1,0 +1,1 @@
+"""Does a prior repeat the images it was trained on?"""

@@ -1,0 +1,1 @@
+"""How good a reconstruction is: errors, calibration, held-out lines, comparisons, tuning."""

@@ -1,0 +1,1 @@
+"""Methods that reconstruct: each a function, all named in `registry`."""

@@ -1,0 +1,77 @@
+"""A prior as the samplers see it: ``denoise(images, sigma) -> E[x | what the prior is shown of the noisy images]``."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from mri_ambient.errors import UserError
+from mri_ambient.measurement import Images, Measurement
+from mri_ambient.physics.masks import line_mask
+from mri_ambient.physics.sense import Sense, apart, whole_image
+from mri_ambient.priors.card import Prior
+
+Sigma = Float[Tensor, "slice 1 1"]
+Denoise = Callable[[Images, Sigma], Images]
+Masks = Literal["scan", "once", "redrawn"]
+
+
+def denoiser_for(
+    prior: Prior,
+    measurement: Measurement,
+    masks: Masks,
+    samples: int,
+    generators: Sequence[Generator],
+    precise: bool = False,
+) -> Denoise:
+    """An `image` prior sees the whole noisy image, of each set of maps alone; a `masked` one sees it through the scan's coils
+    and ``masks``:
+
+    `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
+    it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
+    generators: one a slice. precise: in single precision, also where bfloat16 is faster. Raises UserError if M~ would have
+    fewer lines than the ACS.
+    """
+
+    def draw() -> Bool[Tensor, "n 1 x"]:
+        return torch.stack(
+            [own_mask(prior, measurement, generator) for _ in range(samples) for generator in generators]
+        )
+
+    fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
+
+    def denoise(images: Images, sigma: Sigma) -> Images:
+        flat, sets = images.flatten(0, 1), 1
+        if prior.card.kind == "image":
+            sets = measurement.sense.sets
+            flat = apart(flat, sets).flatten(0, 1)
+            sense = whole_image(flat)
+            mask = sense.mask[None, None]
+        else:
+            sense = repeated(measurement.sense, len(images))
+            if masks != "scan":
+                sense = sense.with_mask(draw() if fixed is None else fixed)
+            mask = sense.mask
+        levels = sigma.flatten().repeat(len(images)).repeat_interleave(sets)
+        with prior.denoiser.precisely(precise):
+            return prior.denoiser(sense(flat), sense.maps, mask, levels).reshape(images.shape)
+
+    return denoise
+
+
+def own_mask(prior: Prior, measurement: Measurement, generator: Generator) -> Bool[Tensor, "1 x"]:
+    """A mask M~ as in the prior's training: R + 1, the scan's ACS kept."""
+    training, columns = prior.card.training, measurement.matrix[1]
+    accel = max(training["accel"]) + 1
+    everything = torch.ones(columns, dtype=torch.bool)
+    try:
+        return line_mask(training["mask"], accel, min(measurement.acs, columns), everything, generator)[None]
+    except ValueError as error:
+        raise UserError(f"{prior.path}: {error}; a prior of lower R, or masks `scan`, can be used here") from error
+
+
+def repeated(sense: Sense, count: int) -> Sense:
+    """The operators of all slices one after another, ``count`` times: those of images [k, slice, y, x], flattened."""
+    return Sense(sense.maps.repeat(count, 1, 1, 1), sense.mask.repeat(count, 1, 1), sense.sets)
