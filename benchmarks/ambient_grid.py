@@ -213,7 +213,7 @@ def middle_slices(folder: Path, truth: Path, accel: float, count: int) -> Slices
     kspace, maps, mask, levels = (
         torch.cat([getattr(volume, key) for volume in volumes]) for key in ("kspace", "sens_maps", "mask", "noise_std")
     )
-    return Slices(Measurement(kspace, Sense(maps, mask), levels, ACS), torch.stack(references))
+    return Slices(Measurement(kspace, Sense(maps, mask), levels, (ACS,) * len(levels)), torch.stack(references))
 
 
 def mean_nrmse(images: Tensor, slices: Slices) -> float:
@@ -245,9 +245,8 @@ def evaluated(folder: Path, slices: Slices, accel: float, sampled: bool) -> dict
 @torch.no_grad()
 def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
     measurement, row = slices.measurement, {}
-    sense = measurement.sense
     if prior.card.kind == "masked":
-        one = prior.denoiser.from_measurements(measurement.kspace, sense.maps, sense.mask, measurement.noise_std)
+        one = prior.denoiser.from_measurements(measurement)
         row["one step"] = mean_nrmse(one, slices)
         consistent = project(measurement, one[None], PROJECTION_SPREAD, PROJECTION_STEPS)[0]
         row["made consistent"] = mean_nrmse(consistent, slices)

@@ -71,7 +71,7 @@ def published(out: Path) -> None:
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS
     everything = torch.ones(COLUMNS, dtype=torch.bool)
     seen_lines = measurement.sense.with_mask(
-        line_mask("random", ACCEL + 1, measurement.acs, everything, Generator().manual_seed(SEED))
+        line_mask("random", ACCEL + 1, measurement.acs[0], everything, Generator().manual_seed(SEED))
     )
 
     def denoise(images: Tensor, sigma: Tensor) -> Tensor:

@@ -31,11 +31,12 @@ from torch import Tensor, nn
 from mri_ambient.data_prep.folder import prepare_folder
 from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
+from mri_ambient.devices import fast_bfloat16
 from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.sense import Sense
 from mri_ambient.physics.solvers import conjugate_gradient
 from mri_ambient.priors import denoisers
-from mri_ambient.priors.denoisers import Denoiser, UNetDenoiser, UnrolledDenoiser, fast_bfloat16
+from mri_ambient.priors.denoisers import Denoiser, UNetDenoiser, UnrolledDenoiser
 from mri_ambient.priors.unet import UNet
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
@@ -183,7 +184,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--files", type=int, nargs="+", default=[4, 64])
     chosen = parser.parse_args()
-    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads; bfloat16 {'on' if fast_bfloat16() else 'off'}")
+    half = "on" if fast_bfloat16(torch.device("cpu")) else "off"
+    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads; bfloat16 {half}")
     print(f"{'denoiser':9} {'size':>8} {'ours/s':>7} {'plain/s':>7} {'faster':>7} {'physics':>8} {'reading':>8}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

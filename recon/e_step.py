@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex
 from torch import Generator, Tensor
 
 from mri_ambient.measurement import Measurement
-from mri_ambient.physics.sense import sense_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.recon.methods.classical import L1WaveletSettings, l1_wavelet
 from mri_ambient.recon.methods.denoising import denoiser_for
@@ -17,10 +16,7 @@ from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 @torch.no_grad()
 def e_step(
     prior: Prior | None,
-    kspace: Complex[Tensor, "slice coil y x"],
-    maps: Complex[Tensor, "slice coil v x"],
-    mask: Bool[Tensor, "slice 1 x"],
-    noise_std: Float[Tensor, " slice"],
+    measurement: Measurement,
     generators: Sequence[Sequence[Generator]],
     *,
     sampler: MmpsSettings,
@@ -33,8 +29,7 @@ def e_step(
     samples by `mmps`, which knows the noise level. The first two are one draw, however many generators there are.
     """
     if prior is not None and prior.card.kind == "masked":
-        return prior.denoiser.from_measurements(kspace, maps, mask, noise_std)[None]
-    measurement = Measurement(kspace, sense_of(kspace, maps, mask), noise_std, acs=0)  # of use to `masked` priors alone
+        return prior.denoiser.from_measurements(measurement)[None]
     if prior is None:
         return l1_wavelet(measurement, L1WaveletSettings(regularisation, iterations))[None]
     draws = [
@@ -47,4 +42,4 @@ def e_step(
         )
         for streams in generators
     ]
-    return torch.where(measurement.sense.support, torch.cat(draws), 0)
+    return torch.where(measurement.operator.support, torch.cat(draws), 0)

@@ -135,7 +135,7 @@ def reconstruct(
             if chosen.kinds:
                 found = resized_images(found, volume.sets, measurement.matrix)
                 found = project(measurement, found, PROJECTION_SPREAD, PROJECTION_STEPS)
-                found = torch.where(measurement.sense.support, found, 0)
+                found = torch.where(measurement.operator.support, found, 0)
             images.append(found.movedim(0, 1))
             residuals.append(residual(measurement, found.mean(0)))
             bar.update(task, completed=steps * slices.stop)
@@ -172,7 +172,7 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
 
 def residual(measurement: Measurement, images: Complex[Tensor, "slice v x"]) -> Float[Tensor, " slice"]:
     """Root mean square of (A x - y) over the measured samples, in units of the noise of a complex sample."""
-    misfit = (measurement.sense(images) - measurement.kspace).abs().square().sum((-3, -2, -1))
+    misfit = (measurement.operator(images) - measurement.kspace).abs().square().sum((-3, -2, -1))
     count = measurement.sense.mask.expand(-1, *measurement.matrix).sum((-2, -1)) * measurement.kspace.shape[1]
     return (misfit / count).sqrt() / (2**0.5 * measurement.noise_std)
 

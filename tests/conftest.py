@@ -11,7 +11,7 @@ from mri_ambient.data_prep.folder import prepare_folder
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
-from mri_ambient.priors.denoisers import PRECISION
+from mri_ambient.devices import PRECISION
 from mri_ambient.store import PreparedVolume
 
 ACS = 8

@@ -71,6 +71,8 @@ def test_the_command_imports_nothing_heavy():
 def test_no_machine_paths_in_the_repository():
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_symlink():
+            continue
         text = (ROOT / name).read_bytes()
         if name != "tests/test_house.py":
             assert not [path for path in (b"/home/", b"/root/", b"/work/") if path in text], name

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mri_ambient.console import track
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.priors.find import beside
 from mri_ambient.priors.runs import CARD
@@ -134,7 +135,7 @@ def combined(path: Path, prior: Prior, option: str) -> Complex[Tensor, "slice y 
                 f"{path}: is undersampled, and there is no image of it to compare; pass {option} FOLDER of full scans"
             )
         denoiser = load_prior(prior.path.parent).denoiser
-        found = denoiser.from_measurements(volume.kspace, volume.sense.maps, volume.mask, volume.noise_std)
+        found = denoiser.from_measurements(measurement_of(volume))
         images.append(found[..., :rows, :])
     return torch.cat(images)
 

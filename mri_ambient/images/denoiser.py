@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from mri_ambient.images.corruptions import Operator
-from mri_ambient.priors.denoisers import fast_bfloat16, preconditioning
+from mri_ambient.priors.denoisers import half_precision, preconditioning
 from mri_ambient.priors.unet import UNet
 
 
@@ -36,7 +36,6 @@ class PixelDenoiser(nn.Module):
     def __init__(self, architecture: PixelArchitecture):
         super().__init__()
         self.architecture = architecture
-        self.half_precision = fast_bfloat16()
         self.unet = UNet(architecture.channels + 1, 2 * architecture.channels, architecture.widths, conditions=1)
 
     def forward(
@@ -44,7 +43,7 @@ class PixelDenoiser(nn.Module):
     ) -> Float[Tensor, "batch channel y x"]:
         skip, out, scale = preconditioning(sigma[:, None, None, None], self.architecture.sigma_data)
         images = torch.cat([scale * seen, operator.coverage], 1)
-        with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.half_precision):
+        with half_precision(seen.device):
             known, unknown = self.unet(images, sigma.log()[:, None] / 4).float().chunk(2, 1)
         filled = self.architecture.sigma_data * (known + unknown)
         return filled + operator.project(skip * seen + out * known - filled)

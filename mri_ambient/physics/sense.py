@@ -50,12 +50,24 @@ class Sense:
 
     def apply_mask(self, kspace: Complex[Tensor, "*batch coil y x"]) -> Complex[Tensor, "*batch coil y x"]:
         """M k: what is not measured becomes 0, even where it was NaN."""
-        mask = self.mask.unsqueeze(-2) if self.mask.ndim == 1 else self.mask
-        return torch.where(mask.unsqueeze(-3), kspace, 0)
+        return torch.where(self.measured.unsqueeze(-3), kspace, 0)
 
     def with_mask(self, mask: Bool[Tensor, "*shape"]) -> "Sense":
         """The same coils behind another mask."""
         return replace(self, mask=mask)
+
+    def __getitem__(self, slices: slice) -> "Sense":
+        """Those of some slices of a batch."""
+        return replace(self, maps=self.maps[slices], mask=self.mask[slices] if self.mask.ndim > 1 else self.mask)
+
+    def to(self, device: torch.device | str) -> "Sense":
+        """The same on another device."""
+        return replace(self, maps=self.maps.to(device), mask=self.mask.to(device))
+
+    @property
+    def measured(self) -> Bool[Tensor, "*batch #y x"]:
+        """The mask, at least of one row."""
+        return self.mask.unsqueeze(-2) if self.mask.ndim == 1 else self.mask
 
     @property
     def support(self) -> Bool[Tensor, "*batch v x"]:
@@ -75,7 +87,7 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, sense: Sense) -> Tensor:
         ctx.sense = sense
-        mask = sense.mask.unsqueeze(-2) if sense.mask.ndim == 1 else sense.mask
+        mask = sense.measured
         axes = (-1,) if mask.shape[-2] == 1 else (-2, -1)
         kept = torch.fft.ifftshift(mask, dim=axes).unsqueeze(-3)
         kspace = torch.fft.fftn(sense.summed(sense.maps * image.unsqueeze(-3)), dim=axes)

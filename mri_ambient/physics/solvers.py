@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Complex, Float, Shaped
 from torch import Tensor
 
-from mri_ambient.physics.sense import Sense
+from mri_ambient.physics.operators import LinearOperator
 
 Image = Complex[Tensor, "*batch v x"]
 Operator = Callable[[Tensor], Tensor]
@@ -23,34 +23,36 @@ def conjugate_gradient(operator: Operator, rhs: Image, start: Image, iterations:
 
 
 def data_consistency(
-    sense: Sense,
-    kspace: Complex[Tensor, "*batch coil y x"],
+    operator: LinearOperator,
+    data: Complex[Tensor, "..."],
     anchor: Image | None,
     weight: float | Shaped[Tensor, "..."],
     iterations: int,
 ) -> Image:
-    """argmin_z ||A z - k||^2 + weight ||z - anchor||^2, started from the anchor.
+    """argmin_z ||A z - d||^2 + weight ||z - anchor||^2, started from the anchor.
 
     ``weight`` is one number, or one an image (``[*batch, 1, 1]``). Without an anchor, Tikhonov-regularised CG-SENSE.
     """
-    return regularised_solution(sense, sense.adjoint(kspace), anchor, weight, iterations)
+    return regularised_solution(operator, operator.adjoint(data), anchor, weight, iterations)
 
 
 def regularised_solution(
-    sense: Sense,
+    operator: LinearOperator,
     adjoint: Complex[Tensor, "*#batch v x"],
     anchor: Complex[Tensor, "*#batch v x"] | None,
     weight: float | Shaped[Tensor, "..."],
     iterations: int,
 ) -> Image:
-    """The same from A^H k, for those who solve it more than once: z with (A^H A + weight) z = A^H k + weight anchor.
+    """The same from A^H d, for those who solve it more than once: z with (A^H A + weight) z = A^H d + weight anchor.
 
     Differentiable at the cost of as many iterations again and of no memory: the step sizes, which depend on the images,
     count as constants, which makes what CG does a polynomial of a Hermitian operator, and so its own adjoint. (MoDL solves
     the system anew for the gradient, Aggarwal et al., IEEE TMI 38:394, 2019; that is right only where CG has converged.)
     """
-    residual = adjoint if anchor is None else adjoint - sense.gram(anchor)
-    correction = _Correction.apply(residual, torch.as_tensor(weight, dtype=adjoint.real.dtype), sense, iterations)
+    residual = adjoint if anchor is None else adjoint - operator.gram(anchor)
+    correction = _Correction.apply(
+        residual, torch.as_tensor(weight, dtype=adjoint.real.dtype, device=adjoint.device), operator, iterations
+    )
     assert isinstance(correction, Tensor)
     return correction if anchor is None else anchor + correction
 
@@ -59,8 +61,8 @@ class _Correction(torch.autograd.Function):
     """d with (A^H A + weight) d = residual."""
 
     @staticmethod
-    def forward(ctx: Any, residual: Tensor, weight: Tensor, sense: Sense, iterations: int) -> Tensor:
-        ctx.operator = lambda z: sense.gram(z) + weight * z
+    def forward(ctx: Any, residual: Tensor, weight: Tensor, of: LinearOperator, iterations: int) -> Tensor:
+        ctx.operator = lambda z: of.gram(z) + weight * z
         found, ctx.sizes = _correction(ctx.operator, residual, iterations)
         ctx.save_for_backward(found, weight)
         return found

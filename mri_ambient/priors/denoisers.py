@@ -1,27 +1,26 @@
-"""The two denoisers behind one call ``D(kspace, maps, mask, sigma) -> image``.
+"""The two denoisers behind one call ``D(kspace, sense, sigma) -> image``.
 
 The noisy image is x + sigma z, z with unit variance in its real and in its imaginary part; ``kspace`` is A (x + sigma z)
-for the operator A of ``maps`` and ``mask``. Complex numbers become two real channels only inside this file; the Fourier
+for the operator A, ``sense``. Complex numbers become two real channels only inside this file; the Fourier
 transforms and the conjugate gradients stay in float32, the U-Nets may run in bfloat16 (``autocast``).
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex, Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from mri_ambient.errors import UserError
-from mri_ambient.physics.sense import Sense, apart, sense_of
+from mri_ambient.devices import fast_bfloat16
+from mri_ambient.measurement import Measurement
+from mri_ambient.physics.sense import Sense, apart
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.priors.unet import UNet
 
 SMALLEST_SIGMA = 0.01  # seldom seen in training below it
-PRECISION = "MRI_AMBIENT_PRECISION"
 
 
 class Architecture(BaseModel):
@@ -42,39 +41,27 @@ class Denoiser(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.half_precision = fast_bfloat16()
+        self.precise = False
 
     def forward(
-        self,
-        kspace: Complex[Tensor, "batch coil y x"],
-        maps: Complex[Tensor, "batch coil v x"],
-        mask: Bool[Tensor, "#batch #y x"],
-        sigma: Float[Tensor, " batch"],
+        self, kspace: Complex[Tensor, "batch coil y x"], sense: Sense, sigma: Float[Tensor, " batch"]
     ) -> Complex[Tensor, "batch v x"]:
         """The estimate of E[x | kspace, mask, sigma], 0 where no coil sees. With two sets of maps (:class:`Sense`) the data
         are those of both, and the U-Nets see each set's image alone."""
-        sense = sense_of(kspace, maps, mask)
         return torch.where(sense.support, self.estimate(sense, kspace, sigma), 0)
 
-    def from_measurements(
-        self,
-        kspace: Complex[Tensor, "batch coil y x"],
-        maps: Complex[Tensor, "batch coil v x"],
-        mask: Bool[Tensor, "#batch #y x"],
-        noise_std: Float[Tensor, " batch"],
-    ) -> Complex[Tensor, "batch v x"]:
+    def from_measurements(self, measurement: Measurement) -> Complex[Tensor, "slice v x"]:
         """E[x | y, M] of measured k-space: its own noise is the only noise, so sigma is its level."""
-        return self(kspace, maps, mask, noise_std.clamp_min(SMALLEST_SIGMA))
+        return self(measurement.kspace, measurement.sense, measurement.noise_std.clamp_min(SMALLEST_SIGMA))
 
     @contextmanager
     def precisely(self, wanted: bool = True) -> Iterator[None]:
         """Calls in here run in single precision, if ``wanted``."""
-        before = self.half_precision
-        self.half_precision = before and not wanted
+        before, self.precise = self.precise, self.precise or wanted
         try:
             yield
         finally:
-            self.half_precision = before
+            self.precise = before
 
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         raise NotImplementedError
@@ -84,7 +71,7 @@ class Denoiser(nn.Module):
         if sets > 1:
             images = apart(images, sets).movedim(2, 1).flatten(0, 1)
             conditions = conditions.repeat_interleave(sets, 0)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half_precision):
+        with nullcontext() if self.precise else half_precision(images.device):
             found = unet(images, conditions).float()
         return found if sets == 1 else found.unflatten(0, (-1, sets)).movedim(1, 2).flatten(2, 3)
 
@@ -151,26 +138,15 @@ def build_denoiser(architecture: Architecture) -> Denoiser:
     return denoiser.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
+def half_precision(device: torch.device) -> AbstractContextManager:
+    """Calls in here run in bfloat16 where that is fast."""
+    return torch.autocast(device.type, torch.bfloat16) if fast_bfloat16(device) else nullcontext()
+
+
 def preconditioning(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor]:
     """c_skip, c_out, c_in of EDM (Karras et al., 2022, table 1)."""
     total = sigma**2 + sigma_data**2
     return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), 1 / total.sqrt()
-
-
-def fast_bfloat16() -> bool:
-    """Whether bfloat16 convolutions are faster than float32 here: CPUs with AVX512-bf16 or AMX, and GPUs since Ampere.
-
-    The environment variable MRI_AMBIENT_PRECISION, ``float32`` or ``bfloat16``, overrules the processor, so that another
-    machine's numbers can be repeated. Raises UserError if it is anything else.
-    """
-    wanted = os.environ.get(PRECISION, "")
-    if wanted not in ("", "float32", "bfloat16"):
-        raise UserError(f"{PRECISION}: is `{wanted}`; set it to float32 or bfloat16, or unset it")
-    if wanted:
-        return wanted == "bfloat16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def to_channels(image: Complex[Tensor, "batch y x"]) -> Float[Tensor, "batch 2 y x"]:

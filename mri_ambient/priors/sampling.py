@@ -77,7 +77,7 @@ def whole_denoiser(prior: Prior) -> Denoise:
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = whole_image(images)
-        return prior.denoiser(sense(images), sense.maps, sense.mask[None, None], torch.full((len(images),), sigma))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma))
 
     return denoise
 
@@ -104,7 +104,7 @@ def masked_denoiser(
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = coils.with_mask(draw() if redrawn else fixed)
-        return prior.denoiser(sense(images), sense.maps, sense.mask, torch.full((len(images),), sigma))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma))
 
     return denoise
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.seeds import seed_of
@@ -40,6 +41,11 @@ class Batch:
     def sense(self, mask: Bool[Tensor, "batch 1 x"]) -> Sense:
         """The forward model behind ``mask``."""
         return sense_of(self.kspace, self.maps, mask)
+
+    @property
+    def measurement(self) -> Measurement:
+        """As samplers and denoisers take it."""
+        return Measurement(self.kspace, self.sense(self.mask), self.noise_std, self.acs, self.names, self.acquired)
 
     def random_phase(self, generator: Generator) -> "Batch":
         """Each slice times one random phase: a scan's phase is known only up to a constant."""

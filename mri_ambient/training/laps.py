@@ -10,11 +10,12 @@ from typing import Protocol, TypeVar, runtime_checkable
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex
 from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.files import atomic_write, writable_folder
+from mri_ambient.measurement import Measurement
 from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
@@ -36,10 +37,7 @@ class EStep(Protocol):
     def __call__(
         self,
         prior: Prior | None,
-        kspace: Complex[Tensor, "slice coil y x"],
-        maps: Complex[Tensor, "slice coil v x"],
-        mask: Bool[Tensor, "slice 1 x"],
-        noise_std: Float[Tensor, " slice"],
+        measurement: Measurement,
         generators: Sequence[Sequence[Generator]],
     ) -> Complex[Tensor, "draw slice v x"]: ...
 
@@ -86,17 +84,14 @@ def in_parts(e_step: EStep, size: int) -> EStep:
 
     def small(
         prior: Prior | None,
-        kspace: Tensor,
-        maps: Tensor,
-        mask: Tensor,
-        noise_std: Tensor,
+        measurement: Measurement,
         generators: Sequence[Sequence[Generator]],
     ) -> Tensor:
         images = []
-        for first in range(0, len(kspace), size):
+        for first in range(0, len(measurement), size):
             these = slice(first, first + size)
             streams = [of_draw[these] for of_draw in generators]
-            images.append(e_step(prior, kspace[these], maps[these], mask[these], noise_std[these], streams))
+            images.append(e_step(prior, measurement[these], streams))
         return torch.cat(images, 1)
 
     remedy = f"lower `e_step.batch` (now {size}) in the run's settings, with --config"
@@ -126,7 +121,7 @@ def reconstruct_training_scans(
                     [Generator().manual_seed(seed_of(path.stem, i, lap, f"draw {draw}")) for i in indices.tolist()]
                     for draw in range(config.draws)
                 ]
-                drawn = e_step(prior, part.kspace, part.maps, part.mask, part.noise_std, generators)
+                drawn = e_step(prior, part.measurement, generators)
                 images.append(drawn[..., : part.kspace.shape[-2], :].numpy())
                 bar.advance(task, len(indices))
             with atomic_write(out / path.name) as temporary, h5py.File(temporary, "w") as file:

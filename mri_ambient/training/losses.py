@@ -36,10 +36,10 @@ def denoise(
     """D(M~ y + A~ sigma z), or for noise in k-space D(M~ (y + sigma e)): made from measured samples and noise alone."""
     if noise.ndim == batch.kspace.ndim:
         noisy = torch.where(shown.mask.unsqueeze(1), batch.kspace + sigma[:, None, None, None] * noise, 0)
-        return denoiser(noisy, batch.maps, shown.mask, total_noise(batch, sigma))
+        return denoiser(noisy, batch.sense(shown.mask), total_noise(batch, sigma))
     sense = batch.sense(shown.mask)
     noisy = sense.apply_mask(batch.kspace) + sense(sigma[:, None, None] * noise)
-    return denoiser(noisy, batch.maps, shown.mask, sigma)
+    return denoiser(noisy, sense, sigma)
 
 
 def total_noise(batch: Batch, sigma: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

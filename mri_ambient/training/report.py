@@ -128,12 +128,12 @@ def compare_images(prior: Prior, description: str, e_step: EStep, complete: Sequ
 
 def draw(prior: Prior, e_step: EStep, batch: Batch, shown: Tensor, number: int) -> Complex[Tensor, "k batch v x"]:
     """Reconstructions from the lines ``shown`` of batch number ``number``."""
-    kspace = batch.sense(shown).apply_mask(batch.kspace)
+    measurement = batch.measurement.with_mask(shown)
     generators = [
-        [Generator().manual_seed(seed_of("held out", number, i, f"draw {k}")) for i in range(len(kspace))]
+        [Generator().manual_seed(seed_of("held out", number, i, f"draw {k}")) for i in range(len(measurement))]
         for k in range(DRAWS)
     ]
-    return e_step(prior, kspace, batch.maps, shown, batch.noise_std, generators)
+    return e_step(prior, measurement, generators)
 
 
 def root_ratio(part: float, whole: float) -> float:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Generator, Tensor
 
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.masks import remove_lines
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.training.data import Batch, MeasuredSlices
@@ -40,8 +41,8 @@ def held_out_error(denoiser: Denoiser, batches: Sequence[HeldOut]) -> float:
     device = next(denoiser.parameters()).device
     for held in batches:
         batch, shown = held.batch.to(device), held.shown.to(device)
-        kspace = batch.sense(shown).apply_mask(batch.kspace)
-        image = denoiser.from_measurements(kspace, batch.maps, shown, batch.noise_std)
+        sense = batch.sense(shown)
+        image = denoiser.from_measurements(Measurement(sense.apply_mask(batch.kspace), sense, batch.noise_std))
         hidden = batch.sense(batch.mask & ~shown)
         wrong += float((hidden(image) - hidden.apply_mask(batch.kspace)).abs().square().sum())
         energy += float(hidden.apply_mask(batch.kspace).abs().square().sum())

@@ -54,7 +54,7 @@ def check_model(volume: PreparedVolume, force: bool = False) -> list[str]:
 
 
 def looked_at(measurement: Measurement) -> tuple[list[int], Measurement]:
-    """Which slices, and the problem of as much of them as WORK allows.
+    """Which slices, and the measurement of as much of them as WORK allows.
 
     Behind a line mask the rows of the image are problems of their own: some of every slice, evenly spaced. Otherwise whole
     slices, evenly spaced.
@@ -66,12 +66,10 @@ def looked_at(measurement: Measurement) -> tuple[list[int], Measurement]:
         chosen = _evenly(rows, kept)
         kspace = fftc(ifftc(measurement.kspace, (-2,))[..., chosen, :], (-2,))
         maps = measurement.sense.maps.unflatten(-2, (-1, rows))[..., chosen, :].flatten(-3, -2)  # of every set of maps
-        return list(range(count)), replace(measurement, kspace=kspace, sense=replace(measurement.sense, maps=maps))
+        return list(range(count)), replace(measurement, kspace=kspace, operator=replace(measurement.sense, maps=maps))
     chosen = _evenly(count, min(count, max(1, WORK // (coils * rows * columns))))
     sense = replace(measurement.sense, maps=measurement.sense.maps[chosen], mask=measurement.sense.mask[chosen])
-    return chosen.tolist(), Measurement(
-        measurement.kspace[chosen], sense, measurement.noise_std[chosen], measurement.acs
-    )
+    return chosen.tolist(), Measurement(measurement.kspace[chosen], sense, measurement.noise_std[chosen])
 
 
 def misfit(measurement: Measurement) -> Misfit:
@@ -81,7 +79,7 @@ def misfit(measurement: Measurement) -> Misfit:
     draw of n. The noise level is the scan's own, or what the median of the misfit tells, if that is less: without a noise
     scan the first is an upper bound, and wrong maps leave most of their misfit near the centre of k-space, not at the median.
     """
-    sense, kspace = measurement.sense, measurement.sense.apply_mask(measurement.kspace)
+    sense, kspace = measurement.operator, measurement.sense.apply_mask(measurement.kspace)
     noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=Generator().manual_seed(0)).to(kspace.device)
     wrong, noise = _unfitted(measurement, kspace), _unfitted(measurement, sense.apply_mask(noise))
     measured = sense.mask.unsqueeze(-3).expand(kspace.shape)
@@ -99,8 +97,8 @@ def misfit(measurement: Measurement) -> Misfit:
 
 def _unfitted(measurement: Measurement, kspace: Complex[Tensor, "slice coil y x"]) -> Complex[Tensor, "slice coil y x"]:
     """(1 - H) k."""
-    image = data_consistency(measurement.sense, kspace, None, measurement.noise**2, STEPS)
-    return kspace - measurement.sense(image)
+    image = data_consistency(measurement.operator, kspace, None, measurement.noise**2, STEPS)
+    return kspace - measurement.operator(image)
 
 
 def _evenly(available: int, wanted: int) -> Tensor:

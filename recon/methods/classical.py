@@ -58,7 +58,9 @@ def zero_filled(measurement: Measurement, settings: None = None) -> Slices:
 
 def cg_sense(measurement: Measurement, settings: CgSettings = CgSettings()) -> Slices:
     """argmin_x ||A x - y||^2 + lambda ||x||^2 (Pruessmann et al., MRM 46:638, 2001)."""
-    return data_consistency(measurement.sense, measurement.kspace, None, settings.regularisation, settings.iterations)
+    return data_consistency(
+        measurement.operator, measurement.kspace, None, settings.regularisation, settings.iterations
+    )
 
 
 def l1_wavelet(measurement: Measurement, settings: L1WaveletSettings = L1WaveletSettings()) -> Slices:

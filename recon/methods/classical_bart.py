@@ -139,4 +139,4 @@ def seen(measurement: Measurement, images: list[np.ndarray]) -> Slices:
     """Images [y, x, .., set]; 0 where no coil sees."""
     by_set = [np.moveaxis(image.reshape(*measurement.matrix, measurement.sense.sets), -1, 0) for image in images]
     found = torch.stack([torch.from_numpy(np.ascontiguousarray(sets)) for sets in by_set]).flatten(1, 2)
-    return torch.where(measurement.sense.support, found, 0)
+    return torch.where(measurement.operator.support, found, 0)

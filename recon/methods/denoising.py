@@ -37,7 +37,7 @@ def denoiser_for(
 
     def draw() -> Bool[Tensor, "n 1 x"]:
         return torch.stack(
-            [own_mask(prior, measurement, generator) for _ in range(samples) for generator in generators]
+            [own_mask(prior, measurement, i, g) for _ in range(samples) for i, g in enumerate(generators)]
         )
 
     fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
@@ -48,26 +48,24 @@ def denoiser_for(
             sets = measurement.sense.sets
             flat = apart(flat, sets).flatten(0, 1)
             sense = whole_image(flat)
-            mask = sense.mask[None, None]
         else:
-            sense = repeated(measurement.sense, len(images))
+            sense = repeated(measurement.operator, len(images))
             if masks != "scan":
                 sense = sense.with_mask(draw() if fixed is None else fixed)
-            mask = sense.mask
         levels = sigma.flatten().repeat(len(images)).repeat_interleave(sets)
         with prior.denoiser.precisely(precise):
-            return prior.denoiser(sense(flat), sense.maps, mask, levels).reshape(images.shape)
+            return prior.denoiser(sense(flat), sense, levels).reshape(images.shape)
 
     return denoise
 
 
-def own_mask(prior: Prior, measurement: Measurement, generator: Generator) -> Bool[Tensor, "1 x"]:
-    """A mask M~ as in the prior's training: R + 1, the scan's ACS kept."""
+def own_mask(prior: Prior, measurement: Measurement, index: int, generator: Generator) -> Bool[Tensor, "1 x"]:
+    """A mask M~ of one slice as in the prior's training: R + 1, the scan's ACS kept."""
     training, columns = prior.card.training, measurement.matrix[1]
     accel = max(training["accel"]) + 1
     everything = torch.ones(columns, dtype=torch.bool)
     try:
-        return line_mask(training["mask"], accel, min(measurement.acs, columns), everything, generator)[None]
+        return line_mask(training["mask"], accel, min(measurement.acs[index], columns), everything, generator)[None]
     except ValueError as error:
         raise UserError(f"{prior.path}: {error}; a prior of lower R, or masks `scan`, can be used here") from error
 

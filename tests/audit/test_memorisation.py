@@ -13,6 +13,7 @@ from mri_ambient.audit.images import held_out_images, training_images
 from mri_ambient.audit.memorisation import FEATURES, THRESHOLDS, audit, bandpass, measure, nearest, pixel
 from mri_ambient.cli import main
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import measurement_of
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
@@ -238,7 +239,7 @@ def test_undersampled_held_out_scans_are_seen_as_the_e_step_sees_them(tmp_path, 
     write_volume(tmp_path / "under" / "scan.h5", undersampled)
     found = held_out_images(load_prior(run_folder / "lap1"), (48, 48), tmp_path / "under")
     u = undersampled
-    expected = load_prior(run_folder).denoiser.from_measurements(u.kspace, u.sens_maps, u.mask, u.noise_std).abs()
+    expected = load_prior(run_folder).denoiser.from_measurements(measurement_of(u)).abs()
     torch.testing.assert_close(found.magnitudes, expected)
     assert found.places == tuple(f"scan slice {i}" for i in range(4))
     with pytest.raises(UserError, match="scan.h5: is undersampled"):

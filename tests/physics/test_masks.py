@@ -64,7 +64,7 @@ def test_too_large_an_acceleration_is_refused():
 def test_same_mask_in_a_child_process():
     code = (
         "import torch;from mri_ambient.physics.masks import *;"
-        "g=torch.Generator().manual_seed(mask_seed('volume', 3, 4, 'random'));"
+        "g=torch.Generator().manual_seed(seed_of('volume', 3, 4, 'random'));"
         "print(line_mask('random', 4, 12, torch.ones(128, dtype=torch.bool), g).int().tolist())"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

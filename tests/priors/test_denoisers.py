@@ -2,10 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
+from mri_ambient.images.corruptions import everything
 from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.physics.sense import Sense, whole_image
-from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser, build_denoiser, preconditioning
+from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser, preconditioning
 from tests.operators import random_complex
 
 KINDS = ("unrolled", "unet")
@@ -15,13 +17,13 @@ def small(kind: str) -> Architecture:
     return Architecture(denoiser=kind, widths=(8, 8), iterations=3)
 
 
-def inputs(shape: tuple[int, int], coils: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def inputs(shape: tuple[int, int], coils: int = 3) -> tuple[torch.Tensor, Sense, torch.Tensor]:
     maps = random_complex((2, coils, *shape), 0, torch.complex64)
     maps /= maps.abs().square().sum(1, keepdim=True).sqrt()
     maps[..., :3] = 0
     mask = torch.rand(2, 1, shape[1], generator=torch.Generator().manual_seed(1)) < 0.5
-    kspace = Sense(maps, mask)(random_complex((2, *shape), 2, torch.complex64))
-    return kspace, maps, mask, torch.tensor([0.1, 0.5])
+    sense = Sense(maps, mask)
+    return sense(random_complex((2, *shape), 2, torch.complex64)), sense, torch.tensor([0.1, 0.5])
 
 
 def awake(denoiser: Denoiser) -> Denoiser:
@@ -62,19 +64,19 @@ def test_a_silent_unet_is_the_linear_denoiser_of_a_white_gaussian(precision):
     sigma = torch.tensor([0.3, 1.0])
     denoiser = build_denoiser(small("unet"))
     nn.init.zeros_(denoiser.unet.leave.bias)
-    found = denoiser(sense(image), sense.maps, sense.mask[None, None], sigma)
+    found = denoiser(sense(image), sense, sigma)
     skip = 0.3**2 / (0.3**2 + sigma**2)
     torch.testing.assert_close(found, skip[:, None, None] * image, rtol=1e-4, atol=1e-5)
 
 
 def test_silent_unets_solve_for_the_measured_data(precision):
     """With its U-Nets at 0 it is a chain of regularised least-squares solutions: at small sigma it fits the data."""
-    kspace, maps, mask, _ = inputs((16, 16))
+    kspace, sense, _ = inputs((16, 16))
     denoiser = build_denoiser(Architecture(denoiser="unrolled", widths=(8, 8), iterations=30))
     for unet in denoiser.unets:
         nn.init.zeros_(unet.leave.bias)
-    image = denoiser(kspace, maps, mask, torch.tensor([1e-3, 1e-3]))
-    misfit = (Sense(maps, mask)(image) - kspace).norm() / kspace.norm()
+    image = denoiser(kspace, sense, torch.tensor([1e-3, 1e-3]))
+    misfit = (sense(image) - kspace).norm() / kspace.norm()
     assert misfit < 0.02
 
 
@@ -86,24 +88,30 @@ def test_preconditioning_keeps_unit_variance():
     torch.testing.assert_close((0.3**2 * (1 - skip) ** 2 + skip**2 * sigma**2) / out**2, torch.ones(3))
 
 
-def test_single_precision_when_it_is_asked_for():
+def test_single_precision_when_it_is_asked_for(monkeypatch):
     denoiser = awake(build_denoiser(small("unet")))
-    denoiser.half_precision = False
+    monkeypatch.setenv(PRECISION, "float32")
     exact = denoiser(*inputs((16, 16)))
-    denoiser.half_precision = True
+    monkeypatch.setenv(PRECISION, "bfloat16")
     rough = denoiser(*inputs((16, 16)))
     with denoiser.precisely():
         assert torch.equal(denoiser(*inputs((16, 16))), exact)
     with denoiser.precisely(False):
         assert torch.equal(denoiser(*inputs((16, 16))), rough)
-    assert denoiser.half_precision
+    assert not denoiser.precise
     assert not torch.equal(rough, exact)
 
 
 def test_the_precision_that_the_user_asks_for(precision, monkeypatch):
     """Of both kinds of denoiser, whatever the processor; a word that is none is refused."""
-    for denoiser in (build_denoiser(small("unet")), build_pixel_denoiser(PixelArchitecture(widths=(8, 8)))):
-        assert denoiser.half_precision == (precision == "bfloat16")
+    networks: list[torch.dtype] = []
+    image = torch.ones(1, 1, 16, 16)
+    denoiser, pixels = build_denoiser(small("unet")), build_pixel_denoiser(PixelArchitecture(widths=(8, 8)))
+    for network in (denoiser.unet, pixels.unet):
+        network.register_forward_hook(lambda _module, _inputs, output: networks.append(output.dtype))
+    denoiser(*inputs((16, 16)))
+    pixels(image, everything(image), torch.ones(1))
+    assert networks == [getattr(torch, precision)] * 2
     monkeypatch.setenv(PRECISION, "half")
     with pytest.raises(UserError, match="MRI_AMBIENT_PRECISION: is `half`; set it to float32 or bfloat16, or unset it"):
-        build_denoiser(small("unet"))
+        denoiser(*inputs((16, 16)))

@@ -64,7 +64,7 @@ def gaussian_case(correlated: bool) -> GaussianCase:
     covariance = torch.linalg.inv(normal / NOISE**2 + inverse)
     mean = covariance @ sense.adjoint(kspace).flatten(1)[..., None].to(torch.complex128) / NOISE**2
     return GaussianCase(
-        Measurement(kspace, sense, torch.full((len(ACCELS),), NOISE), ACS),
+        Measurement(kspace, sense, torch.full((len(ACCELS),), NOISE), (ACS,) * len(ACCELS)),
         power,
         mean.reshape(truth.shape).to(torch.complex64),
         (2 * covariance.diagonal(dim1=1, dim2=2).real).sqrt().reshape(truth.shape).float(),

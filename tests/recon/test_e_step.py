@@ -2,9 +2,10 @@ from pathlib import Path
 
 import torch
 
+from mri_ambient.devices import PRECISION
 from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Card, Prior
-from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser
+from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
@@ -33,16 +34,8 @@ def prior(kind: str) -> Prior:
 def draw(volume: PreparedVolume, kind: str, slices: list[int], draws: list[int]) -> torch.Tensor:
     streams = [[torch.Generator().manual_seed(100 * d + i) for i in slices] for d in draws]
     which = None if kind == "none" else prior(kind)
-    mask = volume.mask[slices]
-    return e_step(
-        which,
-        volume.kspace[slices],
-        volume.sens_maps[slices],
-        mask,
-        volume.noise_std[slices],
-        streams,
-        sampler=SETTINGS,
-    )
+    part = measurement_of(volume)[slices[0] : slices[-1] + 1]
+    return e_step(which, part, streams, sampler=SETTINGS)
 
 
 def test_draws_depend_on_their_own_random_numbers_alone(undersampled):
@@ -58,7 +51,7 @@ def test_draws_depend_on_their_own_random_numbers_alone(undersampled):
 def test_a_draw_agrees_with_the_measured_lines(undersampled):
     measurement = measurement_of(undersampled, slice(1, 2))
     image = draw(undersampled, "image", [1], [0])[0]
-    misfit = (measurement.sense(image) - measurement.kspace).norm() / measurement.kspace.norm()
+    misfit = (measurement.operator(image) - measurement.kspace).norm() / measurement.kspace.norm()
     assert misfit < 0.1
 
 
@@ -69,8 +62,7 @@ def test_draws_are_in_single_precision_where_bfloat16_is_faster(undersampled, mo
         monkeypatch.setenv(PRECISION, precision)
         which = find_prior(("image",), BUNDLED)
         streams = [[torch.Generator().manual_seed(0)]]
-        scan = (undersampled.kspace, undersampled.sens_maps, undersampled.mask, undersampled.noise_std)
-        found[precision] = e_step(which, *(value[:1] for value in scan), streams, sampler=SETTINGS)
+        found[precision] = e_step(which, measurement_of(undersampled)[:1], streams, sampler=SETTINGS)
     assert torch.equal(*found.values())
 
 

@@ -109,7 +109,7 @@ def test_an_empty_second_set_changes_nothing(folded, solver):
 def test_variation_is_each_images_own(measurement):
     """Images that are constant have none, whatever the step from one set's last row to the next one's first."""
     found = tv(measurement, TvSettings(regularisation=0.1, iterations=300))
-    turned = replace(measurement, sense=replace(measurement.sense, maps=swapped(measurement.sense.maps)))
+    turned = replace(measurement, operator=replace(measurement.sense, maps=swapped(measurement.sense.maps)))
     torch.testing.assert_close(swapped(tv(turned, TvSettings(0.1, 300))), found, rtol=0, atol=2e-3)
 
 
@@ -128,8 +128,8 @@ def with_bart(test):
 def test_the_least_squares_image_is_that_of_pics_with_two_maps(measurement, weight):
     """bart pics -l2 minimises ||A x - y||^2 + r ||x||^2 by conjugate gradients, x of both sets."""
     theirs = pics(measurement, f"-l2 -r {weight} -i 200")
-    ours = regularised_solution(measurement.sense, measurement.adjoint, None, weight, 200)
-    assert (theirs - torch.where(measurement.sense.support, ours, 0)).norm() < 2e-3 * ours.norm()
+    ours = regularised_solution(measurement.operator, measurement.adjoint, None, weight, 200)
+    assert (theirs - torch.where(measurement.operator.support, ours, 0)).norm() < 2e-3 * ours.norm()
     assert apart(ours, 2)[:, 1].norm() > 0.05 * ours.norm()
 
 
@@ -154,7 +154,7 @@ def test_an_image_prior_sees_each_sets_image_alone(measurement):
     for sample in range(2):
         for index, image in enumerate(apart(images, 2)[sample, 0]):
             sense = whole_image(image[None])
-            alone = prior.denoiser(sense(image[None]), sense.maps, sense.mask[None, None], torch.tensor([0.4]))
+            alone = prior.denoiser(sense(image[None]), sense, torch.tensor([0.4]))
             torch.testing.assert_close(apart(found, 2)[sample, 0, index], alone[0], rtol=1e-3, atol=1e-4)
 
 
@@ -163,7 +163,7 @@ def test_the_networks_of_a_masked_prior_see_each_sets_image_alone(measurement, m
     unet = prior.denoiser.unets[0]
     unet.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
     sense = measurement.sense
-    answer = prior.denoiser.from_measurements(measurement.kspace, sense.maps, sense.mask, measurement.noise_std)
+    answer = prior.denoiser.from_measurements(measurement)
     assert answer.shape == (1, *measurement.image_shape)
     assert shapes[0] == (2, 4, *measurement.matrix)
     assert (answer[~sense.support] == 0).all()
@@ -178,7 +178,9 @@ def test_shares_are_those_of_the_matrix_of_both_images(measurement):
     )
     size = few.image_shape[0] * few.image_shape[1]
     basis = torch.eye(size, dtype=torch.complex64).reshape(-1, 1, *few.image_shape)
-    normal = replace(few.sense, maps=maps.expand(size, -1, -1, -1)).gram(basis[:, 0]).flatten(1).T.to(torch.complex128)
+    normal = (
+        replace(few.operator, maps=maps.expand(size, -1, -1, -1)).gram(basis[:, 0]).flatten(1).T.to(torch.complex128)
+    )
     weight = float(few.noise[0] / SPREAD) ** 2
     exact = 1 - weight * torch.linalg.inv(normal + weight * torch.eye(size)).diagonal().real
     share = determined_share(few, "a", 0)
@@ -194,7 +196,7 @@ def test_resizing_keeps_the_sets_apart(measurement):
     torch.testing.assert_close(back, image, rtol=0, atol=1e-4)
     first = apart(larger.sense.maps, 2)[:, :, 0]
     alone = replace(
-        measurement, sense=replace(measurement.sense, maps=apart(measurement.sense.maps, 2)[:, :, 0], sets=1)
+        measurement, operator=replace(measurement.sense, maps=apart(measurement.sense.maps, 2)[:, :, 0], sets=1)
     )
     assert torch.equal(first, alone.resized((96, 56)).sense.maps)
 
@@ -211,22 +213,19 @@ def test_an_e_step_draws_both_images(folded):
     streams = [[torch.Generator().manual_seed(0)]]
     drawn = e_step(
         untrained("image", ROWS),
-        measurement.kspace,
-        measurement.sense.maps,
-        measurement.sense.mask,
-        measurement.noise_std,
+        measurement,
         streams,
         sampler=MmpsSettings(steps=2),
     )
     assert drawn.shape == (1, 1, *measurement.image_shape)
-    assert (drawn[0][~measurement.sense.support] == 0).all()
+    assert (drawn[0][~measurement.operator.support] == 0).all()
 
 
 def test_lesions_lie_in_the_first_image(scan, folded):
     whole = prepare(scan, PrepareSettings(acs=ACS, coils=8))
     placed = place_lesions(whole, 0)
     added = lesion_kspace(whole, placed, scan.kspace.shape[-2])
-    seen = whole.sense.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
+    seen = whole.operator.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
     first, second = apart(seen, 2).unbind(-3)
     assert second.norm() < 0.1 * first.norm()
     images = reconstruct(folded, "cg-sense", None, 1, 0).mean_of_sets

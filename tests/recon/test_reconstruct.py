@@ -9,9 +9,10 @@ import torch
 from mri_ambient.bart import installed
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
-from mri_ambient.priors.denoisers import PRECISION, Architecture, build_denoiser
+from mri_ambient.priors.denoisers import Architecture, build_denoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.methods.registry import METHODS

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.measurement import Measurement
+from mri_ambient.physics.sense import whole_image
 from mri_ambient.training.laps import best_lap, in_parts, iterate
 
 COORDINATES, MEASURED, SCANS, NOISE = 8, 4, 3000, 0.2
@@ -95,14 +97,17 @@ def test_laps_end_when_they_no_longer_improve(errors, tolerance, laps, best):
 
 
 def test_an_e_step_in_parts_is_the_same():
-    def e_step(prior, kspace, maps, mask, noise_std, generators):
-        assert len(kspace) <= 2
+    def e_step(prior, measurement, generators):
+        assert len(measurement) <= 2
         noise = [[torch.randn(3, 4, generator=g) for g in of_draw] for of_draw in generators]
-        return torch.stack([torch.stack(of_draw) for of_draw in noise]) + kspace[:, 0] * noise_std[:, None, None]
+        return (
+            torch.stack([torch.stack(of_draw) for of_draw in noise])
+            + measurement.kspace[:, 0] * measurement.noise_std[:, None, None]
+        )
 
     kspace = torch.arange(60).reshape(5, 1, 3, 4) * (1 + 0j)
     seeds = [[torch.Generator().manual_seed(10 * draw + i) for i in range(5)] for draw in range(2)]
-    found = in_parts(e_step, 2)(None, kspace, kspace, torch.ones(5, 1, 4, dtype=torch.bool), torch.ones(5), seeds)
+    found = in_parts(e_step, 2)(None, Measurement(kspace, whole_image(kspace[:, 0]), torch.ones(5)), seeds)
     assert found.shape == (2, 5, 3, 4)
     for draw in range(2):
         for i in range(5):
@@ -115,6 +120,7 @@ def test_an_e_step_without_memory_says_what_to_lower(raised):
     def e_step(*_):
         raise raised
 
+    image = torch.zeros(1, 2, 2, dtype=torch.complex64)
     with pytest.raises(UserError, match=r"lower `e_step.batch` \(now 3\)") as error:
-        in_parts(e_step, 3)(None, *[torch.zeros(1, 1, 2, 2)] * 4, [])
+        in_parts(e_step, 3)(None, Measurement(image[None], whole_image(image), torch.zeros(1)), [])
     assert "\n" not in str(error.value)

@@ -28,7 +28,7 @@ class Constant(Denoiser):
         super().__init__(Architecture())
         self.image = nn.Parameter(image)
 
-    def forward(self, kspace: Tensor, maps: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, kspace: Tensor, sense: Sense, sigma: Tensor) -> Tensor:
         self.seen = kspace
         return self.image.expand(len(kspace), -1, -1)
 

@@ -25,7 +25,7 @@ class Linear(Denoiser):
         super().__init__(Architecture())
         self.matrix = nn.Parameter(torch.zeros(PIXELS, COILS * ROWS * int(SHOWN.sum()), dtype=torch.complex64))
 
-    def forward(self, kspace: Tensor, maps: Tensor, mask: Tensor, sigma: Tensor) -> Tensor:
+    def forward(self, kspace: Tensor, sense: Sense, sigma: Tensor) -> Tensor:
         return (kspace[..., SHOWN].flatten(1) @ self.matrix.T).unflatten(1, (ROWS, COLUMNS))
 
 

@@ -45,8 +45,8 @@ def test_calibrated_draws_are_found_calibrated(draws, tmp_path):
     shown[..., ::2] = False
     mean = images + SPREAD * white(2, SIZE, SIZE, seed=3)
 
-    def e_step(_prior, kspace, maps, mask, noise_std, generators):
-        assert (kspace[..., ~mask[0, 0]] == 0).all()
+    def e_step(_prior, measurement, generators):
+        assert (measurement.kspace[..., ~measurement.sense.mask[0, 0]] == 0).all()
         assert (len(generators), len(generators[0])) == (DRAWS, 2)
         return mean + SPREAD * white(draws, 2, SIZE, SIZE, seed=4) * (draws > 1)
 

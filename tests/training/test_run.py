@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from mri_ambient.audit.images import run_volumes
 from mri_ambient.commands.comparison import open_source
 from mri_ambient.commands.learning import e_step_of
+from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import read_card
-from mri_ambient.priors.denoisers import PRECISION, Architecture, Denoiser
+from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import write_volume
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, split

@@ -33,7 +33,7 @@ def test_only_hidden_lines_count_and_no_noise_is_added(prepared):
     found = torch.autograd.grad(loss, list(denoiser.parameters()))
 
     measured = Sense(batch.maps, shown.mask).apply_mask(batch.kspace)
-    image = denoiser(measured, batch.maps, shown.mask, batch.noise_std)
+    image = denoiser(measured, batch.sense(shown.mask), batch.noise_std)
     error = Sense(batch.maps, hidden)(image) - Sense(batch.maps, hidden).apply_mask(batch.kspace)
     squares = (error.abs().square() / shown.q.unsqueeze(1).clamp_min(1e-2)).sum((1, 2, 3)) / image[0].numel()
     wanted = torch.autograd.grad(

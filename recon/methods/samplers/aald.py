@@ -52,7 +52,7 @@ def aald(
         denoised = images
         for _ in range(settings.repeats):
             denoised = denoise(images, sigma)
-            pull = (measurement.adjoint - measurement.sense.gram(images)) / (measurement.noise**2 + sigma**2)
+            pull = (measurement.adjoint - measurement.operator.gram(images)) / (measurement.noise**2 + sigma**2)
             images = images + step * ((denoised - images) / sigma**2 + pull)
             images = images + (2 * step).sqrt() * complex_noise(samples, measurement, generators)
         require_finite("aald", images, sigma)

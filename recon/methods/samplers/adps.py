@@ -57,7 +57,7 @@ def adps(
             with torch.set_grad_enabled(settings.residual_of == "denoised"):
                 denoised = denoise(state, sigma)
             judged = denoised if settings.residual_of == "denoised" else state
-            misfit = (measurement.kspace - measurement.sense(judged)).abs().square().sum((-3, -2, -1))
+            misfit = (measurement.kspace - measurement.operator(judged)).abs().square().sum((-3, -2, -1))
             (gradient,) = torch.autograd.grad(misfit.sum(), state)
         denoised, norm = denoised.detach(), misfit.detach().sqrt().clamp_min(1e-12)
         images = images + (following - sigma) * (images - denoised) / sigma

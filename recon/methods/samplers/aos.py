@@ -12,5 +12,4 @@ def aos(prior: Prior, measurement: Measurement) -> Images:
 
     One image a slice, no spread.
     """
-    sense = measurement.sense
-    return prior.denoiser.from_measurements(measurement.kspace, sense.maps, sense.mask, measurement.noise_std)[None]
+    return prior.denoiser.from_measurements(measurement)[None]

@@ -73,5 +73,5 @@ def draw(measurement: Measurement, anchor: Images, spread: Sigma, iterations: in
     coil_noise = torch.stack(drawn, -3)
     weight = (measurement.noise / spread) ** 2
     perturbed = anchor + spread * complex_noise(samples, measurement, generators)
-    adjoint = measurement.adjoint + measurement.noise * measurement.sense.adjoint(coil_noise)
-    return regularised_solution(measurement.sense, adjoint, perturbed, weight, iterations)
+    adjoint = measurement.adjoint + measurement.noise * measurement.operator.adjoint(coil_noise)
+    return regularised_solution(measurement.operator, adjoint, perturbed, weight, iterations)

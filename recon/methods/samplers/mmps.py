@@ -122,7 +122,7 @@ def correction(
     sample along whose direction there seems to be one is left as it is from then on (as Steihaug, SIAM J. Numer. Anal. 20:626,
     1983, ends at negative curvature).
     """
-    sense, variance, spread = measurement.sense, kspace_factor(measurement.noise**2), kspace_factor(sigma**2)
+    sense, variance, spread = measurement.operator, kspace_factor(measurement.noise**2), kspace_factor(sigma**2)
     residual = measurement.kspace - sense(denoised)
     direction, energy = residual, inner(residual, residual)
     found = torch.zeros_like(denoised)

@@ -12,7 +12,7 @@ from mri_ambient.data_prep.acs import find_acs
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
-from tests.data_prep.test_espirit import phantom  # noqa: F401  (a fixture)
+from tests.data_prep.coils.test_espirit import phantom  # noqa: F401  (a fixture)
 
 REAL = Path(os.environ.get("MRI_AMBIENT_REAL_DATA", "absent")) / "kspace"
 needs_bart = [

@@ -64,10 +64,10 @@ def test_the_slice_whose_maps_are_wrong_is_named(volume):
 def test_small_errors_of_maps_at_high_snr_matter_as_little_as_they_are(volume):
     """Noise a hundredth of what it is: maps that are 1 % off stand out of it, and are good enough."""
     measurement = measurement_of(volume)
-    image = torch.where(measurement.sense.support, measurement.adjoint, 0)
+    image = torch.where(measurement.operator.support, measurement.adjoint, 0)
     level = 0.01 * volume.noise_std
     noise = torch.randn(volume.kspace.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
-    kspace = measurement.sense(image) + measurement.sense.apply_mask(2**0.5 * level[:, None, None, None] * noise)
+    kspace = measurement.operator(image) + measurement.sense.apply_mask(2**0.5 * level[:, None, None, None] * noise)
     maps = volume.sens_maps * (1 + 0.01 * torch.linspace(-1, 1, 4)[:, None, None])
     quiet = replace(volume, kspace=kspace, sens_maps=maps, noise_std=level)
     assert float(misfit(looked_at(measurement_of(quiet))[1]).residual.min()) > 1.3

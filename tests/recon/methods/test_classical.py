@@ -85,7 +85,7 @@ def isotropic(image: torch.Tensor) -> float:
 
 def objective(measurement: Measurement, image: torch.Tensor, penalty) -> float:
     """1/2 ||A x - y||^2 + LAMBDA R(x)."""
-    misfit = measurement.sense(image) - measurement.sense.apply_mask(measurement.kspace)
+    misfit = measurement.operator(image) - measurement.sense.apply_mask(measurement.kspace)
     return 0.5 * float(misfit.abs().square().sum()) + LAMBDA * penalty(image)
 
 
@@ -113,7 +113,7 @@ def test_l1_wavelet_equals_sigpy(measurement):
     app = L1WaveletRecon(
         measurement.kspace[0].numpy(), maps, LAMBDA, mask, wave_name="db2", max_iter=100, show_pbar=False
     )
-    theirs = torch.where(measurement.sense.support, torch.from_numpy(app.run()), 0)
+    theirs = torch.where(measurement.operator.support, torch.from_numpy(app.run()), 0)
     assert distance(l1_wavelet(measurement, GRID), theirs) < 1e-3
 
 
@@ -135,7 +135,7 @@ def test_better_than_zero_filled(accel, scans):
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_unmeasured_nan_does_not_matter_and_nothing_is_drawn_anew(measurement, name):
     hidden = torch.where(measurement.sense.mask, measurement.kspace, torch.nan)
-    poisoned = Measurement(hidden, measurement.sense, measurement.noise_std, measurement.acs)
+    poisoned = Measurement(hidden, measurement.operator, measurement.noise_std, measurement.acs)
     settings = METHODS[name].settings and replace(METHODS[name].settings, iterations=5)
     assert torch.equal(solve(poisoned, name, settings), solve(measurement, name, settings))
 
@@ -175,7 +175,7 @@ def test_barts_least_squares_are_ours():
     maps = torch.randn(1, 3, 45, 38, dtype=torch.complex64, generator=generator)
     sense = Sense(maps / maps.norm(dim=1, keepdim=True), torch.rand(1, 1, 38, generator=generator) < 0.6)
     kspace = sense(torch.randn(1, 45, 38, dtype=torch.complex64, generator=generator))
-    measurement = Measurement(kspace, sense, torch.tensor([0.01]), 4)
+    measurement = Measurement(kspace, sense, torch.tensor([0.01]), (4,))
     for strength in (1e-6, 0.1):
         assert (
             distance(pics(measurement, f"-l2 -r {strength} -i 100"), cg_sense(measurement, CgSettings(strength, 100)))

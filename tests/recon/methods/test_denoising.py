@@ -88,11 +88,11 @@ def test_each_slice_has_its_own_noise_level(undersampled, kind):
 def test_in_single_precision_where_it_is_asked_for(undersampled, precise):
     prior, _ = spying(3)
     measurement = measurement_of(undersampled)
-    prior.denoiser.half_precision, found = True, []
-    prior.denoiser.register_forward_hook(lambda denoiser, *_: found.append(denoiser.half_precision))
+    found = []
+    prior.denoiser.register_forward_hook(lambda denoiser, *_: found.append(denoiser.precise))
     denoise = denoiser_for(prior, measurement, "scan", 1, generators(0, 4), precise)
     denoise(
         torch.zeros(1, *measurement.kspace[:, 0].shape, dtype=torch.complex64),
         torch.ones(len(measurement.kspace), 1, 1),
     )
-    assert found == [not precise]
+    assert found == [precise]

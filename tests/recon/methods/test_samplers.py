@@ -82,7 +82,7 @@ def test_a_sample_ends_where_the_jacobian_is_no_covariance():
     generator = Generator().manual_seed(0)
     kspace = torch.randn(2, 1, 8, 8, dtype=torch.complex64, generator=generator)
     sense = Sense(torch.ones_like(kspace), torch.ones(2, 1, 8, dtype=torch.bool))
-    measurement = Measurement(kspace, sense, torch.ones(2), acs=8)
+    measurement = Measurement(kspace, sense, torch.ones(2), acs=(8, 8))
     good = torch.rand(8, 8, generator=generator)
     bad = torch.where(torch.rand(8, 8, generator=generator) < 0.2, -1 + 1e-4, good)
     eigenvalues = torch.stack([good, bad])
@@ -101,7 +101,7 @@ def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser(precis
     generator = Generator().manual_seed(0)
     kspace = torch.randn(1, 1, 64, 64, dtype=torch.complex64, generator=generator)
     sense = Sense(torch.ones_like(kspace), torch.ones(1, 1, 64, dtype=torch.bool))
-    measurement = Measurement(kspace, sense, torch.ones(1), acs=8)
+    measurement = Measurement(kspace, sense, torch.ones(1), acs=(8,))
     sigma = torch.full((1, 1, 1), 0.1)
     disc = ((torch.arange(64) - 32).square()[:, None] + (torch.arange(64) - 32).square() < 400).to(torch.complex64)
     noise = torch.randn(2, 1, 64, 64, dtype=torch.complex64, generator=generator)
@@ -195,7 +195,7 @@ def test_adps_is_the_published_update(published):
     sigmas = [*((10 ** (1 / 7) + i / 5 * (0.004 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(6)), 0.0]
     noise = [torch.randn((3, 8, 8), dtype=torch.complex64, generator=generator) for generator in generators()]
     state = sigmas[0] * 2**0.5 * torch.stack(noise, 1)
-    sense, kspace = case.measurement.sense, case.measurement.kspace
+    sense, kspace = case.measurement.operator, case.measurement.kspace
     before = state
     for sigma, following in pairwise(sigmas):
         before, c = state, SPREAD**2 / (SPREAD**2 + sigma**2)
@@ -213,9 +213,9 @@ def test_adps_with_the_residual_of_the_noisy_image():
     found = adps(case.denoise, case.measurement, 1, settings, generators())
     noise = [torch.randn((1, 8, 8), dtype=torch.complex64, generator=generator) for generator in generators()]
     start = 10 * 2**0.5 * torch.stack(noise, 1)
-    residual = case.measurement.kspace - case.measurement.sense(start)
+    residual = case.measurement.kspace - case.measurement.operator(start)
     norm = residual.flatten(2).norm(dim=2)[..., None, None]
-    expected = SPREAD**2 / (SPREAD**2 + 100) * start + 1.4 / norm * case.measurement.sense.adjoint(residual)
+    expected = SPREAD**2 / (SPREAD**2 + 100) * start + 1.4 / norm * case.measurement.operator.adjoint(residual)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
