@@ -55,7 +55,8 @@ def ambient(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor, noise: Te
     """
     noisy = batch.shown.project(batch.images + _level(sigma) * noise[:, 0])
     error = batch.operator(denoiser(noisy, batch.shown, sigma) - batch.images)
-    return masked_weight(sigma, denoiser) * error.square().flatten(1).sum(1) / batch.images[0].numel()
+    weight = masked_weight(sigma, denoiser.architecture.sigma_data)
+    return weight * error.square().flatten(1).sum(1) / batch.images[0].numel()
 
 
 def edm(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ def _edm_error(denoiser: PixelDenoiser, noisy: Tensor, sigma: Tensor, nature: Te
     """w(sigma) ||(1 - r) D(noisy) + r noisy - target||^2, r = nature^2 / sigma^2, for a target at the level ``nature``."""
     ratio = _level(nature**2 / sigma**2)
     error = (1 - ratio) * denoiser(noisy, everything(noisy), sigma) + ratio * noisy - target
-    return edm_weight(sigma, denoiser) * error.square().flatten(1).mean(1)
+    return edm_weight(sigma, denoiser.architecture.sigma_data) * error.square().flatten(1).mean(1)
 
 
 def _reverse(denoiser: PixelDenoiser, images: Tensor, top: Tensor, lower: Tensor, noise: Tensor) -> Tensor:

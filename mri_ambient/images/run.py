@@ -13,6 +13,7 @@ from torch import Generator
 
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
+from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.corruptions import everything
 from mri_ambient.images.data import Images, read_images
 from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser
@@ -20,7 +21,6 @@ from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import ImageTask, draw_batch
 from mri_ambient.priors.card import Card, PixelPrior, first_problem, load_pixel_prior, save_prior
 from mri_ambient.priors.runs import steps_done
-from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.loop import train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.run import claim

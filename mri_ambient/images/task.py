@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.corruptions import Operator, draw_operator, everything, lessen, stack
 from mri_ambient.images.data import Images
 from mri_ambient.images.denoiser import PixelDenoiser, build_pixel_denoiser
 from mri_ambient.images.losses import NOISES, RULES, ImageBatch
 from mri_ambient.physics.seeds import seed_of
-from mri_ambient.training.config import ImageConfig
 
 UNCORRUPTED = ("clean", "creative")  # the rules that are given whole images
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.corruptions import Pixels
 from mri_ambient.images.data import read_images
 from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
@@ -19,7 +20,6 @@ from mri_ambient.images.task import ImageTask, draw_batch, own_operator
 from mri_ambient.priors.card import load_pixel_prior, load_prior, read_card
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import newest_run
-from mri_ambient.training.config import ImageConfig
 from mri_ambient.training.loop import train
 
 TINY = {"images": 12, "batch": 4, "save_every": 1, "architecture": PixelArchitecture(widths=(8, 8), channels=1)}
