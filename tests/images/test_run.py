@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
+from mri_ambient.images.card import load_pixel_prior
 from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.corruptions import Pixels
 from mri_ambient.images.data import read_images
@@ -17,7 +18,7 @@ from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.images.run import ImageRunConfig, image_config, run_images
 from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import ImageTask, draw_batch, own_operator
-from mri_ambient.priors.card import load_pixel_prior, load_prior, read_card
+from mri_ambient.priors.card import load_prior, read_card
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import newest_run
 from mri_ambient.training.loop import train

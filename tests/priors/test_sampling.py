@@ -68,7 +68,7 @@ def test_a_masked_prior_needs_coils(tmp_path):
 
 def test_a_masked_prior_whose_masks_have_fewer_lines_than_the_acs(prepared):
     prior = untrained("masked", "unrolled")
-    prior.card.training["accel"] = [6.0]
+    prior.card.training.accel = (6.0,)
     with pytest.raises(UserError, match="fewer than the 8 ACS lines; pass the --data of scans with fewer"):
         sample_prior(prior, 1, 2, False, prepared, seed=0)
 
