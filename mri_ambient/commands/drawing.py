@@ -136,6 +136,4 @@ def prior_to_draw_from(path: Path | None, device: str) -> "Prior":
 
     for note in passed_over() if path is None else []:
         stderr.print(note, markup=False)
-    found = find_prior(("image", "masked"), path)
-    found.denoiser.to(device_of(device))
-    return found
+    return find_prior(("image", "masked"), path).to(device_of(device))

@@ -90,7 +90,7 @@ def whole_denoiser(prior: Prior) -> Denoise:
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = whole_image(images)
-        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma, device=images.device))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma).to(images.device))
 
     return denoise
 
@@ -115,7 +115,7 @@ def masked_denoiser(prior: Prior, coils: Sense, acs: int, redrawn: bool, generat
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = coils.with_mask(draw() if redrawn else fixed)
-        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma, device=images.device))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma).to(images.device))
 
     return denoise
 

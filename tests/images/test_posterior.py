@@ -24,9 +24,13 @@ KINDS = ("random-pixels", "gaussian")
 ITERATIONS = 24  # of conjugate gradients: rows are worse conditioned than coils
 
 
+def operator_of(kind: str, seed: int) -> OfComplex:
+    ones = [CORRUPTIONS[kind].draw(0.5, (SIZE, SIZE), Generator().manual_seed(seed + index)) for index in range(3)]
+    return OfComplex(stack(ones))
+
+
 def case_of(kind: str, correlated: bool = False) -> GaussianCase:
-    ones = [CORRUPTIONS[kind].draw(0.5, (SIZE, SIZE), Generator().manual_seed(seed)) for seed in range(3)]
-    return case_behind(OfComplex(stack(ones)), correlated)
+    return case_behind(operator_of(kind, 0), correlated)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,30 +50,25 @@ def test_exact_where_the_theory_says_so(sampler, settings, correlated, kind):
 def test_another_operator_is_noticed(kind):
     """The bounds fail for data that are taken for another image's."""
     case = case_of(kind)
-    wrong = replace(case.measurement, operator=case_behind_others(kind))
+    wrong = replace(case.measurement, operator=operator_of(kind, 10))
     found = dds(case.denoise, wrong, SAMPLES, replace(EXACT_DDS, iterations=ITERATIONS), generators())
     assert not is_exact(quality(found, case))
-
-
-def case_behind_others(kind: str) -> OfComplex:
-    ones = [CORRUPTIONS[kind].draw(0.5, (SIZE, SIZE), Generator().manual_seed(10 + seed)) for seed in range(3)]
-    return OfComplex(stack(ones))
 
 
 @pytest.mark.parametrize(
     ("sampler", "settings", "kind", "error", "std"),
     [
-        (aald, AaldSettings(), "random-pixels", 0, 0),
-        (aald, AaldSettings(), "gaussian", 0, 0),
-        (adps, AdpsSettings(), "random-pixels", 0, 0),
-        (adps, AdpsSettings(), "gaussian", 0, 0),
+        (aald, AaldSettings(), "random-pixels", 0.10, 1.05),
+        (aald, AaldSettings(), "gaussian", 0.11, 1.04),
+        (adps, AdpsSettings(), "random-pixels", 0.27, 1.80),
+        (adps, AdpsSettings(), "gaussian", 0.26, 1.33),
     ],
 )
 def test_the_error_of_approximations(sampler, settings, kind, error, std):
-    """How far the mean is off, in posterior stds, and the std over the posterior's, as behind coils."""
+    """How far the mean is off, in posterior stds (0.09 is chance), and the std over the posterior's."""
     case = case_of(kind)
     found = quality(sampler(case.denoise, case.measurement, SAMPLES // 2, settings, generators()), case)
-    assert found.error.mean().item() == pytest.approx(error, abs=0.08)
+    assert found.error.mean().item() == pytest.approx(error, abs=0.05)
     assert found.std.mean().item() == pytest.approx(std, abs=0.05)
 
 
