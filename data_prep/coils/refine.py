@@ -14,7 +14,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.data_prep.acs import box_of
-from mri_ambient.data_prep.coils.espirit import calibration_box, principal_coil
+from mri_ambient.data_prep.coils.calibration import calibration_box, principal_coil
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.physics.masks import remove_samples
 from mri_ambient.physics.poisson_disc import centre_box
