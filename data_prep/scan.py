@@ -1,5 +1,6 @@
 """A raw scan, whatever it came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Scan:
         mask: Array | None = None,
         maps: Array | None = None,
         noise: Array | None = None,
-        fov_mm: float | tuple[float, float] | None = None,
+        fov_mm: float | Sequence[float] | None = None,
         *,
         name: str = "array",
     ) -> "Scan":

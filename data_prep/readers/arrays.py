@@ -1,11 +1,13 @@
 """Arrays in memory become a Scan: numpy's or torch's, in the order of axes that is asked for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
 from mri_ambient.data_prep.readers.checks import Acquired, make_scan
 from mri_ambient.data_prep.readers.header import Header, plausible_field_of_view
-from mri_ambient.data_prep.readers.layout import axes_of
+from mri_ambient.data_prep.readers.layout import axes_of, axes_of_one_slice
 from mri_ambient.data_prep.scan import Array, Scan
 from mri_ambient.errors import UserError
 
@@ -18,7 +20,7 @@ def read_arrays(
     mask: Array | None,
     maps: Array | None,
     noise: Array | None,
-    fov_mm: float | tuple[float, float] | None,
+    fov_mm: float | Sequence[float] | None,
 ) -> Scan:
     """See :meth:`mri_ambient.data_prep.scan.Scan.from_arrays`; ``name`` is what messages begin with. Raises UserError."""
     samples, notes = _kspace(name, kspace)
@@ -38,10 +40,8 @@ def read_arrays(
 
 def _numpy(name: str, what: str, array: Array) -> np.ndarray:
     """A copy on the CPU."""
-    if isinstance(array, np.ndarray):
-        return np.array(array)
     if not isinstance(array, Tensor):
-        raise UserError(f"{name}: `{what}` is a {type(array).__name__}; pass a numpy array or a torch tensor")
+        return np.array(array)
     try:
         return array.detach().cpu().resolve_conj().resolve_neg().numpy().copy()
     except TypeError as error:  # a type that numpy has not
@@ -57,15 +57,15 @@ def _kspace(name: str, given: Array) -> tuple[np.ndarray, tuple[str, ...]]:
         raise UserError(f"{name}: `kspace` is {kspace.dtype}, not complex; pass complex64, {ORDERS}")
     if not np.isfinite(kspace).all():
         raise UserError(f"{name}: `kspace` has NaN or infinite entries; pass 0 where nothing was measured")
-    one_slice = kspace.ndim == 3
-    kspace = kspace[None] if one_slice else kspace
-    order, notes = axes_of(name, kspace)
+    order, notes = axes_of_one_slice(kspace) if kspace.ndim == 3 else (), ()
+    if order in ((), (0, 1, 2)):
+        kspace = kspace.reshape(-1, *kspace.shape[-3:])
+        order, notes = axes_of(name, kspace)
     if order != (0, 1, 2, 3):
         turn = "transpose" if isinstance(given, np.ndarray) else "permute"
-        which = tuple(axis - 1 for axis in order if axis) if one_slice else order
         raise UserError(
             f"{name}: `kspace` of shape {tuple(given.shape)} has its axes in another order than {ORDERS}; "
-            f"pass kspace.{turn}{which}"
+            f"pass kspace.{turn}{order}"
         )
     return kspace, notes
 
@@ -91,7 +91,7 @@ def _maps(name: str, given: Array, shape: tuple[int, ...]) -> np.ndarray:
     return maps
 
 
-def _field_of_view(name: str, given: float | tuple[float, float], matrix: tuple[int, ...]) -> tuple[float, float]:
+def _field_of_view(name: str, given: float | Sequence[float], matrix: tuple[int, ...]) -> tuple[float, float]:
     try:
         y, x = np.broadcast_to(np.asarray(given, float), 2).tolist()
     except ValueError as error:

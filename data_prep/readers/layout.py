@@ -61,11 +61,9 @@ def _as_complex(source: Source, array: np.ndarray) -> tuple[np.ndarray, tuple[st
 
 def axes_of(source: Source, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """By which to transpose ``array``, and a note. Raises UserError if the axes are wrong and it can't be told how."""
-    sizes, peaks = array.shape, [_peak_over_mean(profile) for profile in _profiles(array)]
-    one, other = sorted(sorted(range(4), key=lambda axis: peaks[axis])[2:])
+    sizes, peaks = array.shape, _peaks(array)
+    one, other, clear = _plane(peaks)
     rest = [axis for axis in range(4) if axis not in (one, other)]
-    peaked = min(peaks[one], peaks[other])
-    clear = peaked > PEAKED and peaked > CLEARLY * max(peaks[axis] for axis in rest)
     if (one, other) == (2, 3):
         return _slices_and_coils(source, array) if clear else ((0, 1, 2, 3), ())
     if clear and min(sizes[one], sizes[other]) > min(sizes[2:]):
@@ -83,6 +81,20 @@ def axes_of(source: Source, array: np.ndarray) -> tuple[tuple[int, ...], tuple[s
             "kspace.transpose(0, 3, 1, 2), so that it is (slice, coil, y, x)"
         )
     return (0, 1, 2, 3), ()
+
+
+def axes_of_one_slice(array: Complex[np.ndarray, "a b c"]) -> tuple[int, ...]:
+    """By which to transpose ``array`` to [coil, y, x], as far as that is clear."""
+    one, other, clear = _plane(_peaks(array[None]))
+    return tuple(axis - 1 for axis in (6 - one - other, one, other)) if clear else (0, 1, 2)
+
+
+def _plane(peaks: list[float]) -> tuple[int, int, bool]:
+    """The two axes that are most like those of k-space, y and x, and whether they clearly are."""
+    *rest, one, other = sorted(range(4), key=lambda axis: peaks[axis])
+    peaked = min(peaks[one], peaks[other])
+    clear = peaked > PEAKED and peaked > CLEARLY * max(peaks[axis] for axis in rest)
+    return min(one, other), max(one, other), clear
 
 
 def _slices_and_coils(source: Source, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -114,6 +126,10 @@ def _profiles(array: np.ndarray) -> list[Float[np.ndarray, " n"]]:
             for axis in range(3):
                 totals[axis + 1] += energy.sum(tuple(other for other in range(3) if other != axis))
     return totals
+
+
+def _peaks(array: np.ndarray) -> list[float]:
+    return [_peak_over_mean(profile) for profile in _profiles(array)]
 
 
 def _peak_over_mean(profile: Float[np.ndarray, " n"]) -> float:
