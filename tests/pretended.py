@@ -1,82 +1,89 @@
-"""A device that isn't there: its tensors say that they are on it, hold data of the CPU, and refuse to mix with the CPU's."""
+"""A device that isn't there: its tensors claim it, carry the CPU's numbers and refuse to meet the CPU's.
 
-from collections.abc import Callable
+``with pretended():`` makes ``DEVICE`` work as an accelerator would: tensors get there by ``.to`` or ``device=`` alone, an
+operation on both kinds raises RuntimeError (numbers and tensors of no dimension may mix, as on CUDA), and NumPy can't see them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_map
 
-DEVICE = torch.device("meta")  # the one besides the CPU that every build of PyTorch can name
+DEVICE = torch.device("meta")  # of PyTorch's own names the one that needs no driver
+COPY = torch.ops.aten._to_copy.default
 
 
-class Elsewhere(Tensor):
-    """A tensor of the pretended device."""
+class Elsewhere(torch.Tensor):
+    """A tensor on DEVICE."""
 
-    inner: Tensor
+    carried: torch.Tensor
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> "Elsewhere":
-        made = Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=DEVICE, strides=inner.stride())
-        made.inner = inner
+    def __new__(cls, carried: torch.Tensor) -> "Elsewhere":
+        made = torch.Tensor._make_wrapper_subclass(
+            cls,
+            carried.shape,
+            strides=carried.stride(),
+            storage_offset=carried.storage_offset(),
+            dtype=carried.dtype,
+            device=DEVICE,
+        )
+        made.carried = carried
         return made
 
+    def __repr__(self) -> str:
+        return f"Elsewhere({self.carried!r})"
+
     @classmethod
-    def __torch_dispatch__(cls, func: Callable, types, args=(), kwargs=None):
-        raise AssertionError(f"{func}: outside of `pretended()`")
+    def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        return dispatch(function, arguments, keywords or {})
 
 
-class pretended(TorchDispatchMode):
-    """Inside of it ``.to(DEVICE)`` and ``device=DEVICE`` are obeyed, and operations on tensors of two devices raise.
-
-    operations: how many there were on the pretended device.
-    """
-
-    operations = 0
-
-    def __enter__(self):
-        self.made = _Made()
-        self.made.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *raised):
-        super().__exit__(*raised)
-        self.made.__exit__(*raised)
-
-    def __torch_dispatch__(self, func: Callable, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
-        there = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
-        self.operations += bool(there)
-        target = kwargs.get("device")
-        moves = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
-        if there and not moves and any(tensor.ndim for tensor in tensors if not isinstance(tensor, Elsewhere)):
-            raise RuntimeError(f"{func}: tensors on {DEVICE} and on the CPU")
-        if target is not None:
-            kwargs["device"] = torch.device("cpu")
-        plain = tree_map_only(Elsewhere, lambda tensor: tensor.inner, (args, kwargs))
-        result = AT_ONCE.get(func, func)(*plain[0], **plain[1])
-        name = func._schema.name
-        if name.endswith("_") and not name.endswith("__"):
-            return args[0]
-        if (bool(there) if target is None else torch.device(target).type == DEVICE.type) and func not in HERE:
-            return tree_map_only(Tensor, Elsewhere, result)
-        return result
+class _Pretending(TorchDispatchMode):
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        return dispatch(function, arguments, keywords or {})
 
 
-class _Made(TorchFunctionMode):
-    """What is made of Python's numbers goes there from the CPU, as PyTorch itself does it, unseen by the other mode."""
+def dispatch(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Run on the numbers that are carried; what comes out is where the operands are, or where it is sent."""
+    given, _ = tree_flatten((arguments, keywords))
+    there = any(isinstance(one, Elsewhere) for one in given)
+    target = keywords.get("device")
+    sent = target is not None and torch.device(target).type == DEVICE.type
+    if not there and not sent:
+        return function(*arguments, **keywords)
+    here = [one for one in given if isinstance(one, torch.Tensor) and not isinstance(one, Elsewhere) and one.ndim > 0]
+    if any(
+        one.device.type == DEVICE.type for one in given if isinstance(one, torch.Tensor) and type(one) is torch.Tensor
+    ):
+        raise RuntimeError(
+            f"{function}: a tensor made on {DEVICE} past PyTorch's dispatcher; make it on the CPU, then .to"
+        )
+    if there and here:
+        raise RuntimeError(f"{function}: tensors on {DEVICE} and on cpu, of shape {tuple(here[0].shape)}")
+    if sent:
+        keywords = keywords | {"device": torch.device("cpu")}
+    found = function(*tree_map(_unwrapped, arguments), **tree_map(_unwrapped, keywords))
+    if function is COPY and target is not None and not sent:
+        return found
+    if function.__name__.split(".")[0].endswith("_") and arguments and found is _unwrapped(arguments[0]):
+        return arguments[0]
+    return tree_map(_wrapped, found)
 
-    def __torch_function__(self, func: Callable, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        if func in (torch.tensor, torch.as_tensor, torch.asarray) and kwargs.get("device") == DEVICE:
-            return func(*args, **kwargs | {"device": "cpu"}).to(DEVICE)
-        return func(*args, **kwargs)
+
+def _wrapped(one: Any) -> Any:
+    return Elsewhere(one.resolve_conj().resolve_neg()) if isinstance(one, torch.Tensor) else one
 
 
-HERE = (torch.ops.aten._local_scalar_dense.default,)
-AT_ONCE = {  # below the mode nobody would resolve what is lazy
-    torch.ops.aten._conj.default: torch.ops.aten.conj_physical.default,
-    torch.ops.aten._neg_view.default: torch.ops.aten.neg.default,
-}
+def _unwrapped(one: Any) -> Any:
+    return one.carried if isinstance(one, Elsewhere) else one
+
+
+@contextmanager
+def pretended() -> Iterator[torch.device]:
+    """Yields DEVICE."""
+    with _Pretending():
+        yield DEVICE

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mri_ambient.data_prep import prepare as prepare_module
+from mri_ambient.data_prep.coils import find_maps
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate
 from mri_ambient.errors import UserError
@@ -24,9 +25,11 @@ def test_the_volume_is_the_cpus_and_on_the_cpu(scan, monkeypatch, changed):
     settings = replace(SETTINGS, **changed)
     here = prepare(scan, settings, "cpu")
     monkeypatch.setattr(prepare_module, "maps_device", lambda name: DEVICE)
-    with pretended() as device:
+    seen, calibrate = [], find_maps.calibrate
+    monkeypatch.setattr(find_maps, "calibrate", lambda k, *rest: seen.append(k.device) or calibrate(k, *rest))
+    with pretended():
         there = prepare(scan, settings)
-    assert device.operations > 20
+    assert seen == [DEVICE]
     for name in ("kspace", "sens_maps", "second_maps"):
         one, other = getattr(here, name), getattr(there, name)
         assert (one is None and other is None) or torch.equal(one, other)
