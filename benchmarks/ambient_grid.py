@@ -34,7 +34,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Generator, Tensor
 
 from mri_ambient.commands.learning import e_step_of
-from mri_ambient.data_prep.coils.maps import own_espirit
+from mri_ambient.data_prep.coils.calibration import calibrate
+from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.folder import prepare_folder
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
@@ -105,7 +106,7 @@ def make_data(anatomy: Path, out: Path, matrix: int, draws: int, ideal: bool = F
 
 def add_maps(path: Path) -> None:
     """Into a scan of complete k-space, which `prep` then takes its maps from."""
-    maps = [own_espirit(kspace, (24, 24)).numpy() for kspace in read_scan(path).kspace]
+    maps = [ESTIMATORS["espirit"](calibrate(kspace, (24, 24))).numpy() for kspace in read_scan(path).kspace]
     with h5py.File(path, "r+") as file:
         file["sens_maps"] = np.stack(maps)
 

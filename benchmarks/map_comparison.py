@@ -15,6 +15,7 @@ import torch
 
 from mri_ambient.bart import installed
 from mri_ambient.data_prep.acs import find_acs
+from mri_ambient.data_prep.coils.calibration import calibrate
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.readout import crop_readout, target_rows
@@ -32,7 +33,7 @@ def main() -> None:
         scan = read_scan(path)
         size = min(24, *find_acs(scan, 24 if scan.fully_sampled else None, target_rows(scan)))
         kspace = crop_readout(scan.kspace[len(scan.kspace) // 2], scan)
-        maps = {name: ESTIMATORS[name](kspace / kspace.abs().max(), (size, size)) for name in names}
+        maps = {name: ESTIMATORS[name](calibrate(kspace / kspace.abs().max(), (size, size))) for name in names}
         for axis, (name, found) in zip(row, maps.items(), strict=False):
             axis.imshow(found[0].abs(), cmap="gray", vmin=0, vmax=1)
             axis.set_title(f"{name}\n|map| of coil 1", fontsize=8)

@@ -19,6 +19,7 @@ import torch
 
 from mri_ambient.bart import installed
 from mri_ambient.console import track
+from mri_ambient.data_prep.coils.calibration import calibrate
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.simulation.anatomy import FIELD_OF_VIEW, draw_subject, smooth_noise
 from mri_ambient.data_prep.simulation.loops import draw_coils
@@ -45,7 +46,7 @@ def main() -> None:
     for coils, snr, acs, number in track(cases, "maps", len(cases)):
         kspace, maps, image, noise_std = head(coils, snr, 2 + number)
         for name in names:
-            estimated = ESTIMATORS[name](kspace, (MATRIX, acs), noise_std)
+            estimated = ESTIMATORS[name](calibrate(kspace, (MATRIX, acs), noise_std))
             found[coils, snr, acs, name].append(judge(estimated, maps, kspace, image, number))
         found[coils, snr, acs, "true"].append(judge(maps * (image.abs() > 0), maps, kspace, image, number))
     rows = [(*key, *np.mean(values, 0).round(4)) for key, values in found.items()]

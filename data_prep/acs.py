@@ -1,13 +1,11 @@
 """The fully sampled centre of k-space (ACS) of a scan."""
 
-from pathlib import Path
-
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from mri_ambient.data_prep.readout import crop_mask
-from mri_ambient.data_prep.scan import Scan
+from mri_ambient.data_prep.scan import Scan, Source
 from mri_ambient.errors import UserError
 from mri_ambient.physics.poisson_disc import centre_box
 
@@ -29,12 +27,12 @@ def find_acs(scan: Scan, wanted: int | None, rows: int) -> tuple[int, int]:
         width = min(available, max(FEWEST, round(DEFAULT_SHARE * columns)))
     if min(available, height) < FEWEST:
         raise UserError(
-            f"{scan.path}: has {min(available, height)} fully sampled central lines where {FEWEST} are needed to calibrate "
+            f"{scan.source}: has {min(available, height)} fully sampled central lines where {FEWEST} are needed to calibrate "
             "the coils; acquire more of them"
         )
     if not FEWEST <= width <= available:
         raise UserError(
-            f"{scan.path}: has {available} fully sampled central lines; ask for {FEWEST} to {available} --acs lines"
+            f"{scan.source}: has {available} fully sampled central lines; ask for {FEWEST} to {available} --acs lines"
         )
     return height, width
 
@@ -65,18 +63,18 @@ def find_reference(scan: Scan, wanted: int | None, rows: int) -> tuple[int, int]
     height, width = measured_centre(scan.reference.abs().amax((0, 1)) > 0)
     if min(height, width) < FEWEST or (wanted is not None and not FEWEST <= wanted <= width):
         raise UserError(
-            f"{scan.path}: its reference scan has {width} fully sampled central lines; at least {FEWEST} are needed, and --acs "
-            f"takes {FEWEST} to so many"
+            f"{scan.source}: its reference scan has {width} fully sampled central lines; at least {FEWEST} are needed, and "
+            f"--acs takes {FEWEST} to so many"
         )
     return height * rows // scan.kspace.shape[-2], wanted or width
 
 
-def gain_of_reference(path: Path, index: int, kspace: Tensor, reference: Tensor) -> float:
+def gain_of_reference(source: Source, index: int, kspace: Tensor, reference: Tensor) -> float:
     """How much stronger the image's lines are than those of its reference scan, on the samples that both measured."""
     both = (kspace.abs().amax(0) > 0) & (reference.abs().amax(0) > 0)
     if not both.any():
         raise UserError(
-            f"{path}: slice {index} of its reference scan has no line in common with the image; export the scan without it"
+            f"{source}: slice {index} of its reference scan has no line in common with the image; export the scan without it"
         )
     return float(kspace[:, both].norm() / reference[:, both].norm())
 
@@ -90,4 +88,4 @@ def box_of(kspace: Tensor, acs: tuple[int, int]) -> Tensor:
 
 def only_acs(kspace: Tensor, acs: tuple[int, int]) -> Tensor:
     """``kspace`` [..., y, x] with everything outside the ACS 0."""
-    return torch.where(centre_box(acs, *kspace.shape[-2:]), kspace, 0)
+    return torch.where(centre_box(acs, *kspace.shape[-2:]).to(kspace.device), kspace, 0)

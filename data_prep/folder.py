@@ -12,8 +12,8 @@ from rich.table import Table
 from mri_ambient import __version__
 from mri_ambient.console import stderr
 from mri_ambient.data_prep.manifest import append_to_manifest, files_hash, read_manifest
-from mri_ambient.data_prep.prepare import PrepareSettings, prepare
-from mri_ambient.data_prep.readers import files_of, read_scan, scan_files
+from mri_ambient.data_prep.prepare import PrepareSettings, maps_device, prepare
+from mri_ambient.data_prep.readers import files_of, read_scan, scan_files, suffixes
 from mri_ambient.errors import UserError
 from mri_ambient.files import remove_leftovers, writable_folder
 from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
@@ -32,7 +32,12 @@ class Summary:
 
 
 def prepare_folder(
-    folder: Path, out: Path, settings: PrepareSettings, spread: Spread | None = None, force: bool = False
+    folder: Path,
+    out: Path,
+    settings: PrepareSettings,
+    spread: Spread | None = None,
+    force: bool = False,
+    device: str = "auto",
 ) -> Summary:
     """Prepare every scan of ``folder`` into ``out``; a file is a scan by its content, or claims to be one by its name.
 
@@ -49,10 +54,8 @@ def prepare_folder(
         raise UserError(f"{out}: is the folder of the raw scans; choose another one with --out")
     paths, ignored = scan_files(folder)
     if not paths:
-        raise UserError(
-            f"{folder}: holds no scan; give the folder that holds the raw scans (.h5, .mrd, .cfl, .ra, .npy)"
-        )
-    others = [entry for entry in read_manifest(out).values() if entry.get("settings") != asdict(settings)]
+        raise UserError(f"{folder}: holds no scan; give the folder that holds the raw scans ({', '.join(suffixes())})")
+    others = [entry for entry in read_manifest(out).values() if _settings_of(entry) != asdict(settings)]
     if any((out / entry["prepared"]).exists() for entry in others) and not force:
         raise UserError(
             f"{out}: holds volumes that were prepared with other settings; pass --force to replace them, or another --out"
@@ -77,15 +80,17 @@ def prepare_folder(
         else:
             targets[target] = path
     spread = spread or Spread()
-    jobs = [(source, target, settings, force) for target, source in targets.items()]
-    if spread.dask is not None:  # its workers have working directories of their own
+    jobs = [(source, target, settings, force, device) for target, source in targets.items()]
+    if spread.dask is None:
+        maps_device(device)  # what would fail for each fails at once
+    else:  # its workers have working directories of their own
         jobs = [(source.absolute(), target.absolute(), *others) for source, target, *others in jobs]
     run_jobs(prepare_file, jobs, spread, "preparing", collect)
     return summary
 
 
 def prepare_file(
-    source: Path, target: Path, settings: PrepareSettings, force: bool = False
+    source: Path, target: Path, settings: PrepareSettings, force: bool = False, device: str = "auto"
 ) -> tuple[dict[str, Any], bool]:
     """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before.
 
@@ -99,7 +104,7 @@ def prepare_file(
     if (
         entry is not None
         and entry.get("version") == __version__
-        and entry.get("settings") == asdict(settings)
+        and _settings_of(entry) == asdict(settings)
         and entry.get("source_sha256") == source_hash
         and target.is_file()
         and entry.get("prepared_sha256") == files_hash([target])
@@ -112,7 +117,7 @@ def prepare_file(
             f"{source}: {target} was prepared from a scan of that name in another folder; rename one of the two, choose "
             "another --out, or pass --force to replace it"
         )
-    volume = prepare(read_scan(source), settings)
+    volume = prepare(read_scan(source), settings, device)
     write_volume(target, volume)
     entry = {
         "prepared": target.name,
@@ -133,6 +138,11 @@ def prepare_file(
     }
     append_to_manifest(target.parent, entry)
     return entry, True
+
+
+def _settings_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Those of a volume; a setting that an older manifest doesn't know was at its default."""
+    return asdict(PrepareSettings()) | entry.get("settings", {})
 
 
 def summary_tables(summary: Summary) -> list[Table]:

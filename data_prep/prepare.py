@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Complex
@@ -10,11 +11,13 @@ from torch import Tensor
 
 from mri_ambient import __version__
 from mri_ambient.data_prep.acs import box_of, find_acs, find_reference, gain_of_reference, measured_centre, only_acs
+from mri_ambient.data_prep.coils.calibration import ESPIRIT, EspiritSettings
 from mri_ambient.data_prep.coils.compression import compression_matrix, kept_energy, virtual_coils
 from mri_ambient.data_prep.coils.find_maps import Measured, choose_source, find_maps
 from mri_ambient.data_prep.coils.whitening import coil_weights, noise_samples, unweighted
 from mri_ambient.data_prep.readout import crop_mask, crop_readout, kept_field_of_view, measured_rows, target_rows
 from mri_ambient.data_prep.scan import Scan
+from mri_ambient.devices import device_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.masks import slice_mask
@@ -25,12 +28,19 @@ PERCENTILE = 0.99
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """accel: undersample a fully sampled scan, keeping only the measured lines (None keeps the scan's own sampling).
-    mask: the kind of that undersampling. acs: how many central lines calibrate; None means 8 % of the columns if fully
-    sampled, else what the mask has. maps: joint, espirit, sigpy, bart, file; None means the file's own if it has any, else
-    joint, or espirit where the volume keeps lines that training is to hide.
-    coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
-    whiten: auto, noise-scan or none, see :func:`coil_weights`. map_sets: 1, 2 or auto."""
+    """What is kept of a scan, and how its coils are treated.
+
+    Attributes:
+        accel: undersample a fully sampled scan, keeping only the measured lines; None keeps the scan's own sampling.
+        mask: the kind of that undersampling.
+        acs: how many central lines calibrate; None means 8 % of the columns if fully sampled, else what the mask has.
+        maps: joint, espirit, sigpy, bart, file; None means the file's own if it has any, else joint, or espirit where the
+            volume keeps lines that training is to hide.
+        coils: how many virtual coils remain, if there are more; None means as many as keep the signal.
+        whiten: auto, noise-scan or none, see :func:`coil_weights`.
+        map_sets: 1, 2 or auto.
+        espirit: how maps are estimated.
+    """
 
     accel: float | None = None
     mask: str = "random"
@@ -39,18 +49,38 @@ class PrepareSettings:
     coils: int | None = None
     whiten: str = "auto"
     map_sets: str = "auto"
+    espirit: EspiritSettings = ESPIRIT
 
 
-def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
-    """Only measured samples reach the result: two scans that differ off the mask give the same volume.
+AS_IT_IS = PrepareSettings()
 
-    Per slice: k = C W y / scale, with W of :func:`coil_weights` and C the compression.
-    Raises UserError if the scan has no usable ACS, fewer lines than ``accel`` asks for, or not the maps or the noise scan that
-    were asked for.
+
+def prepare(scan: Scan, settings: PrepareSettings = AS_IT_IS, device: str = "auto") -> PreparedVolume:
+    """What was measured, whitened, compressed, normalised, with its coil maps.
+
+    Only measured samples reach the result: two scans that differ off the mask give the same volume. Per slice
+    k = C W y / scale, with W of :func:`coil_weights` and C the compression.
+
+    Args:
+        scan: of :func:`read_scan` or :meth:`Scan.from_arrays`.
+        settings: undersampling, calibration, coils and maps.
+        device: where maps are estimated: auto, cpu, cuda; the volume is on the CPU.
+
+    Raises:
+        UserError: the scan has no usable ACS, fewer lines than ``accel`` asks for, or not the maps or the noise scan that were
+            asked for; or there is no such device.
+
+    Example:
+        >>> from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate
+        >>> scan = simulate(SimulateSettings(matrix=32, slices=1, coils=4))
+        >>> volume = prepare(scan, PrepareSettings(accel=2, acs=8))
+        >>> volume.kspace.shape, volume.acs, volume.accel
+        (torch.Size([1, 4, 32, 32]), (32, 8), 2.0)
     """
+    where = maps_device(device)
     if settings.whiten == "noise-scan" and scan.noise is None:
         raise UserError(
-            f"{scan.path}: holds no noise scan; leave out --whiten noise-scan, and each coil is only scaled"
+            f"{scan.source}: holds no noise scan; leave out --whiten noise-scan, and each coil is only scaled"
         )
     source = choose_source(scan, settings.maps, settings.map_sets, settings.accel)
     if settings.accel is not None and settings.mask == "poisson":
@@ -81,10 +111,10 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         weights = compression @ white
         compressed = behind(weights, measured[index])
         calibration = only_acs(compressed if own else behind(weights, calibrating[index]), acs)
-        gains[index] = 1 if own else gain_of_reference(scan.path, index, compressed, calibration)
+        gains[index] = 1 if own else gain_of_reference(scan.source, index, compressed, calibration)
         scale[index] = acs_scale(calibration) * gains[index]
         if not scale[index] > 0:
-            raise UserError(f"{scan.path}: slice {index} has no signal in its ACS; remove that slice")
+            raise UserError(f"{scan.source}: slice {index} has no signal in its ACS; remove that slice")
         kspace[index] = torch.where(behind_band[index], compressed / scale[index], 0)
         transform[index] = weights / scale[index]
         back[index] = received @ compression.mH * scale[index]
@@ -94,9 +124,9 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             yield only_acs(kspace[index] if own else gains[index] * behind(weights, calibrating[index]), acs)
 
     known = Measured(kspace, behind_band, transform, acs, (residual_std * gains / scale).tolist(), calibrations)
-    maps = find_maps(scan, source, settings.map_sets, known)
+    maps = find_maps(scan, source, settings.map_sets, known, settings.espirit, where)
     return PreparedVolume(
-        name=scan.path.stem,
+        name=scan.name,
         kspace=kspace,
         mask=behind_band,
         acquired=scan.acquired,
@@ -108,7 +138,7 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
         coil_return=back,
         second_maps=maps.second,
         provenance={
-            "source": scan.path.name,
+            "source": scan.source.name if isinstance(scan.source, Path) else scan.source,
             "format": scan.format,
             "measured_sha256": measured_hash(measured, mask),
             "settings": asdict(settings),
@@ -127,6 +157,12 @@ def prepare(scan: Scan, settings: PrepareSettings) -> PreparedVolume:
             "version": __version__,
         },
     )
+
+
+def maps_device(name: str) -> torch.device:
+    """The device of that name, for linear algebra: Apple's has no eigenvectors of complex matrices. Raises UserError."""
+    device = device_of(name)
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def coil_notes(scan: Scan, coils: int, kept: float, settings: PrepareSettings) -> Iterator[str]:
@@ -164,16 +200,16 @@ def draw_masks(
     if settings.accel is None:
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
-        raise UserError(f"{scan.path}: is already undersampled; leave --accel out to use its own sampling")
+        raise UserError(f"{scan.source}: is already undersampled; leave --accel out to use its own sampling")
     if settings.mask == "poisson" and len(scan.mask) > 1:
-        raise UserError(f"{scan.path}: has rows that no readout fills; leave out --mask poisson")
+        raise UserError(f"{scan.source}: has rows that no readout fills; leave out --mask poisson")
     if settings.mask == "poisson":
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
     try:
-        masks = [slice_mask(scan.path.stem, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
+        masks = [slice_mask(scan.name, i, kind, accel, acs, scan.acquired, rows) for i in range(slices)]
     except ValueError as error:
-        raise UserError(f"{scan.path}: {error}; ask for a smaller --accel") from error
+        raise UserError(f"{scan.source}: {error}; ask for a smaller --accel") from error
     band = measured_rows(scan)
     drawn = torch.stack(masks)
     return drawn if band is None or band.all() else drawn & band[:, None], acs

@@ -1,33 +1,44 @@
-"""A raw scan, whatever format it came from."""
+"""A raw scan, whatever it came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
 from mri_ambient.data_prep.geometry import Geometry
 from mri_ambient.physics.masks import measured_band
 
+Source = Path | str  # a file, or the name of arrays in memory
+Array = np.ndarray | Tensor
+
 
 @dataclass(frozen=True)
 class Scan:
     """Multi-coil Cartesian k-space as the scanner (or the file) gives it, in its own units.
 
-    format: what the file was found to be. mask: what was measured, ``[y or 1, x]``: lines; a band of rows of each line,
-    where readouts are padded or asymmetric; or scattered samples.
-    acquired: the phase-encode columns that are not zero padding.
-    recon_rows: the readout matrix to keep, smaller than y when the readout is oversampled; None if the file doesn't say.
-    field_of_view: (y, x) in mm after readout oversampling is removed; None if the file doesn't say.
-    noise: samples without signal, of the variance that the noise of one k-space sample has; None if the file has none.
-    reference: lines of a separate reference scan, zero where none is: they calibrate the coils and are nothing else, for their
-    contrast or gain may be another; None if the scan calibrates itself.
-    sens_maps: the file's own sensitivity maps, if it has any. subject: a pseudonym of whose scan it is. geometry: where the
-    slices lie; None if the file doesn't say.
-    notes: what was odd and what was made of it, a sentence each.
+    Attributes:
+        source: the file, or the name of arrays in memory.
+        format: what the file was found to be.
+        kspace: complex64.
+        mask: what was measured, ``[y or 1, x]``: lines; a band of rows of each line, where readouts are padded or asymmetric;
+            or scattered samples.
+        acquired: the phase-encode columns that are not zero padding.
+        recon_rows: the readout matrix to keep, smaller than y when the readout is oversampled; None if the file doesn't say.
+        field_of_view: (y, x) in mm after readout oversampling is removed; None if the file doesn't say.
+        noise: samples without signal, of the variance that the noise of one k-space sample has; None if the file has none.
+        sens_maps: the file's own sensitivity maps, if it has any.
+        reference: lines of a separate reference scan, zero where none is: they calibrate the coils and are nothing else, for
+            their contrast or gain may be another; None if the scan calibrates itself.
+        subject: a pseudonym of whose scan it is.
+        geometry: where the slices lie; None if the file doesn't say.
+        notes: what was odd and what was made of it, a sentence each.
+        simulated: whether no scanner measured it.
     """
 
-    path: Path
+    source: Source
     format: str
     kspace: Complex[Tensor, "slice coil y x"]
     mask: Bool[Tensor, "#y x"]
@@ -41,6 +52,47 @@ class Scan:
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        kspace: Array,
+        mask: Array | None = None,
+        maps: Array | None = None,
+        noise: Array | None = None,
+        fov_mm: float | Sequence[float] | None = None,
+        *,
+        name: str = "array",
+    ) -> "Scan":
+        """A scan of arrays in memory, looked at and checked as a file is; nothing is shared with them.
+
+        Args:
+            kspace: complex, ``[coil, y, x]`` or ``[slice, coil, y, x]``, y the readout, DC at N // 2, of any scale; numpy or
+                torch, and so are the others.
+            mask: what was measured, True or 1, ``[x]`` or ``[y, x]``; None means what is not exactly 0.
+            maps: complex coil sensitivities of k-space's shape; None means that they are to be estimated.
+            noise: complex samples without signal, ``[coil, sample]``, in k-space's units.
+            fov_mm: the field of view in mm, (y, x) or one number for both.
+            name: what the scan is called, in messages and in what is made of it; random masks follow from it.
+
+        Raises:
+            UserError: what was given can't be a scan, or does not fit together.
+
+        Example:
+            >>> import torch
+            >>> kspace = torch.randn(4, 32, 24, dtype=torch.complex64)
+            >>> scan = Scan.from_arrays(kspace, fov_mm=(240, 180))
+            >>> scan.kspace.shape, scan.fully_sampled
+            (torch.Size([1, 4, 32, 24]), True)
+        """
+        from mri_ambient.data_prep.readers.arrays import read_arrays  # readers make scans
+
+        return read_arrays(name, kspace, mask, maps, noise, fov_mm)
+
+    @property
+    def name(self) -> str:
+        """Names what is made of it, and seeds its random masks: the file's without its suffix."""
+        return self.source.stem if isinstance(self.source, Path) else self.source
 
     @property
     def fully_sampled(self) -> bool:

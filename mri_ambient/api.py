@@ -24,8 +24,8 @@ ScanLike = Scan | PreparedVolume | str | Path | np.ndarray | Tensor
 """A scan, a prepared volume, the path of either, or k-space as :meth:`Scan.from_arrays` takes it."""
 
 PriorLike = str | Path | Prior | OwnDenoiser | None
-"""``bundled``, a prior's or a run's folder, a prior, a function (images, sigma) -> images; None: the newest finished run's, else
-the bundled one."""
+"""``bundled``, a prior's or a run's folder, a prior, a function (images, sigma) -> images; None: the newest finished
+run's, else the bundled one."""
 
 
 class PrepareOptions(TypedDict, total=False):
@@ -112,7 +112,8 @@ def reconstruct(
     Args:
         scan: a scan, a prepared volume, the path of either, or k-space, complex [coil, y, x] or [slice, coil, y, x].
         method: one of :data:`mri_ambient.recon.methods.registry.METHODS`.
-        prior: ``bundled``, a folder, a :class:`Prior`, or any function (images, sigma) -> images, complex64 [n, y, x] and float32
+        prior: ``bundled``, a folder, a :class:`Prior`, or any function (images, sigma) -> images, complex64 [n, y, x] and
+        float32
             [n, 1, 1], in units of the normalised image.
         samples: K, posterior samples.
         accel: R, to undersample a complete scan, whose errors are then known; None keeps the scan's own sampling.

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Complex
 from torch import Tensor
 
+from mri_ambient.data_prep.coils.calibration import EspiritSettings, calibrate
 from mri_ambient.data_prep.coils.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.coils.refine import refine_maps
@@ -52,36 +53,41 @@ def choose_source(scan: Scan, wanted: str | None, sets: str, accel: float | None
     estimated = "espirit" if hides_lines or scan.reference is not None else "joint"
     source = wanted or ("file" if scan.sens_maps is not None else estimated)
     if source == "file" and scan.sens_maps is None:
-        raise UserError(f"{scan.path}: holds no `sens_maps`; leave out --maps file to estimate them")
+        raise UserError(f"{scan.source}: holds no `sens_maps`; leave out --maps file to estimate them")
     if sets == "2" and source not in WITH_TWO_SETS:
         raise UserError(
-            f"{scan.path}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
+            f"{scan.source}: --maps {source} has one set of maps; leave out --map-sets 2, or estimate maps with --maps espirit"
         )
     return source
 
 
-def find_maps(scan: Scan, source: str, sets: str, measured: Measured) -> FoundMaps:
-    """source: of :func:`choose_source`. sets: 1, 2 or auto. Raises UserError if the file's own maps can't be right."""
+def find_maps(
+    scan: Scan, source: str, sets: str, measured: Measured, settings: EspiritSettings, device: torch.device
+) -> FoundMaps:
+    """The maps, found on ``device``, on the CPU. source: of :func:`choose_source`. sets: 1, 2 or auto. Raises UserError if the
+    file's own maps can't be right."""
     if source == "file":
         return FoundMaps(_own_maps(scan, measured), None, source, [])
     acs, levels = measured.acs, measured.noise_std
-    slices = zip(measured.calibrations(), levels, strict=True)
+    of_slices = zip(measured.calibrations(), levels, strict=True)
+    slices = [calibrate(kspace.to(device), acs, level, settings) for kspace, level in of_slices]
     asked = sets == "auto" and source in WITH_TWO_SETS
-    if sets == "2" or (asked and needed_sets(measured.calibrations(), acs, levels) == 2):
-        maps = torch.stack([two_sets(k, acs, source, level) for k, level in slices])
-        refine, source_name = refine_sets, f"{source}, two sets"
+    if sets == "2" or (asked and needed_sets(slices) == 2):
+        maps = torch.stack([two_sets(one, source).cpu() for one in slices])
+        refine, made_by, device = refine_sets, f"{source}, two sets", torch.device("cpu")  # small systems, many of them
     else:
-        maps = torch.stack([ESTIMATORS[source](k, acs, level) for k, level in slices])
-        refine, source_name = refine_maps, source
-    if source != "joint":
-        refined = maps
-    else:
+        maps = torch.stack([ESTIMATORS[source](one).cpu() for one in slices])
+        refine, made_by = refine_maps, source
+    refined = maps
+    if source == "joint":
         of_slices = zip(measured.kspace, measured.mask, maps, levels, strict=True)
-        refined = torch.stack([refine(k, m, found, level, acs) for k, m, found, level in of_slices])
+        refined = torch.stack(
+            [refine(k.to(device), m.to(device), found.to(device), level, acs).cpu() for k, m, found, level in of_slices]
+        )
     changed = (refined != maps).flatten(1).any(1).nonzero().flatten().tolist()
     if refined.ndim == 4:
-        return FoundMaps(refined, None, source_name, changed)
-    return FoundMaps(refined[:, 0], refined[:, 1], source_name, changed)
+        return FoundMaps(refined, None, made_by, changed)
+    return FoundMaps(refined[:, 0], refined[:, 1], made_by, changed)
 
 
 def _own_maps(scan: Scan, measured: Measured) -> Complex[Tensor, "slice coil y x"]:
@@ -94,7 +100,7 @@ def _own_maps(scan: Scan, measured: Measured) -> Complex[Tensor, "slice coil y x
         unseen = unseen_signal(calibration, found[-1])
         if unseen > LARGEST_UNSEEN:
             raise UserError(
-                f"{scan.path}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, "
+                f"{scan.source}: the `sens_maps` of slice {index} are 0 where {unseen:.0%} of the signal is; correct them, "
                 "or estimate maps with --maps espirit"
             )
     return torch.stack(found)

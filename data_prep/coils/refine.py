@@ -14,7 +14,7 @@ from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.data_prep.acs import box_of
-from mri_ambient.data_prep.coils.espirit import calibration_box, principal_coil
+from mri_ambient.data_prep.coils.calibration import calibration_box, principal_coil
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.physics.masks import remove_samples
 from mri_ambient.physics.poisson_disc import centre_box
@@ -52,7 +52,7 @@ def refine_maps(kspace: KSpace, mask: Mask, maps: Maps, noise_std: float, acs: t
     gain = (matrix[0] * matrix[1] / (rows * columns)) ** 0.5
     inner, noise_std = resize_kspace(kspace, matrix), max(noise_std * gain, SMALLEST_NOISE)
     measured = resize_mask(mask, rows, matrix)
-    shown = shown_samples(measured, acs)
+    shown = shown_samples(measured.cpu(), acs).to(measured.device)
     hidden = measured & ~shown
     start = resize_maps(maps, matrix)
     support = (start != 0).any(0)
@@ -76,7 +76,7 @@ def smooth_maps(
 ) -> tuple[Maps, Complex[Tensor, "coil p q"]]:
     """The smooth maps of least misfit for a given image, and their coefficients. The normal matrix serves all coils."""
     rows, columns = image.shape
-    functions, places = basis(rows, columns)
+    functions, places = (part.to(kspace.device) for part in basis(rows, columns))
     everywhere = mask.expand(rows, columns)
     model = fft2c(functions * image)[:, everywhere]
     weight = 2 * noise_std**2 * SMOOTHNESS[0] * (1 + places.square().sum(1)) ** SMOOTHNESS[1]

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from mri_ambient.data_prep.acs import box_of, only_acs
-from mri_ambient.data_prep.coils.espirit import calibration_box, espirit, principal_coil
+from mri_ambient.data_prep.coils.calibration import calibrate, calibration_box, principal_coil
+from mri_ambient.data_prep.coils.espirit import espirit_maps
 from mri_ambient.data_prep.coils.map_sets import CROP, SECOND
 from mri_ambient.data_prep.coils.refine import LARGEST_MATRIX, ORDER, SMALLEST_NOISE, SMOOTHNESS, cosines, shown_samples
 from mri_ambient.physics.fourier import fft2c, ifft2c
@@ -54,10 +55,11 @@ def refine_sets(kspace: KSpace, mask: Mask, maps: Sets, noise_std: float, acs: t
     measured = resize_mask(mask, rows, matrix)
     shown = shown_samples(measured, acs)
     hidden = measured & ~shown
-    estimated = espirit(inner, acs, noise_std, sets=2, crop=CROP)
+    calibration = calibrate(inner, acs, noise_std)
+    estimated = espirit_maps(calibration, 2, CROP)
     if not hidden.any():
         return maps
-    start = _start(inner, estimated, espirit(inner, acs, noise_std, sets=2, crop=SECOND), acs)
+    start = _start(inner, estimated, espirit_maps(calibration, 2, SECOND), acs)
     support = _support(estimated)
     found = _alternate(inner, shown, start, support, noise_std)
     tried = _orthonormal(_sets(found, support), inner, acs)

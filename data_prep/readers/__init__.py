@@ -1,48 +1,49 @@
-"""A file becomes a Scan. Which reader serves it is told from its content, never from its name."""
+"""A file becomes a Scan. Which format it has is told from its content, never from its name."""
 
 from pathlib import Path
 
-import h5py
-
-from mri_ambient.data_prep.readers.bart_files import HEADER_START, RA_MAGIC, read_cfl, read_ra
-from mri_ambient.data_prep.readers.hdf5 import is_ours, read_hdf5, source_files
-from mri_ambient.data_prep.readers.mrd import mrd_groups, read_mrd
-from mri_ambient.data_prep.readers.npy import MAGIC as NPY_MAGIC
-from mri_ambient.data_prep.readers.npy import read_npy
+from mri_ambient.data_prep.readers.format import Format
+from mri_ambient.data_prep.readers.hdf5 import is_ours
+from mri_ambient.data_prep.readers.registry import FORMATS
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
-FORMATS = "fastMRI or ISMRMRD HDF5, HDF5 with `kspace`, BART cfl/hdr or ra, or npy"
 ZIP = b"PK\x03\x04"
-SCAN_SUFFIXES = {".h5", ".hdf5", ".mrd", ".hdr", ".ra", ".npy"}  # a file so named claims to be a scan
 
 
-def read_scan(path: Path) -> Scan:
-    """Read and check a scan. Raises UserError in one sentence if the file is not usable."""
+def read_scan(path: str | Path) -> Scan:
+    """Read and check a raw scan.
+
+    Args:
+        path: a file of any format of :data:`FORMATS`, whatever its name; of several files (BART), any of them.
+
+    Raises:
+        UserError: the file is not usable; one sentence says what is wrong and what to do.
+
+    Example:
+        >>> read_scan("absent.h5")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        mri_ambient.errors.UserError: absent.h5: no such file; give the path of a raw scan ...
+    """
+    path = _main_file(Path(path))
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give one scan of it, or prepare them all with `mri-ambient prep`")
-    path = _header_of(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a raw scan ({FORMATS})")
+        raise UserError(f"{path}: no such file; give the path of a raw scan ({formats()})")
     try:
-        start = _start(path)
-        if start.startswith(HEADER_START):
-            return read_cfl(path)
-        if start.startswith(RA_MAGIC):
-            return read_ra(path)
-        if start.startswith(NPY_MAGIC):
-            return read_npy(path)
-        if start.startswith(ZIP):
-            raise UserError(f"{path}: is an archive (.npz or .zip); save the one array of k-space with numpy.save")
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                read = read_mrd if "kspace" not in list(file) and mrd_groups(file) else read_hdf5
-                return read(path, file)
+        format = _format_of(path)
+        if format is not None:
+            return format.read(path)
+        with path.open("rb") as file:
+            is_archive = file.read(len(ZIP)) == ZIP
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"{path}: is truncated or damaged, or may not be read ({error}); copy or download it again"
         ) from error
-    raise UserError(f"{path}: is not a scan in a known format; give {FORMATS}")
+    if is_archive:
+        raise UserError(f"{path}: is an archive (.npz or .zip); save the one array of k-space with numpy.save")
+    raise UserError(f"{path}: is not a scan in a known format; give {formats()}")
 
 
 def scan_files(folder: Path) -> tuple[list[Path], int]:
@@ -51,47 +52,49 @@ def scan_files(folder: Path) -> tuple[list[Path], int]:
     What this package wrote, reconstructions beside their scans for one, is none.
     """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    data = {path.with_suffix(".cfl") for path in files if path.suffix == ".hdr"}
-    files = [path for path in files if path not in data]
-    scans = [p for p in files if (p.suffix.lower() in SCAN_SUFFIXES or _is_known(p)) and not _is_ours(p)]
+    files = [path for path in files if _main_file(path) == path]
+    scans = [p for p in files if (p.suffix.lower() in suffixes() or _is_known(p)) and not _is_ours(p)]
     return scans, len(files) - len(scans)
 
 
 def files_of(path: Path) -> list[Path]:
     """The files that make up a scan: one, a BART header and its data, or HDF5 that takes data sets from its neighbours."""
-    path = _header_of(path)
-    data = path.with_suffix(".cfl")
-    if path.suffix == ".hdr" and data.is_file():
-        return [path, data]
+    path = _main_file(path)
     try:
-        with h5py.File(path, "r") as file:
-            return [path, *source_files(path, file)]
+        format = _format_of(path)
+        return [path] if format is None else format.files(path)
     except (OSError, RuntimeError, UserError):  # told when it is read
         return [path]
 
 
-def _header_of(path: Path) -> Path:
-    """BART's users name a scan by its .hdr, by its .cfl, or by neither."""
-    header = path.with_suffix(".hdr") if path.suffix == ".cfl" else path.with_name(f"{path.name}.hdr")
-    return header if header.is_file() and (path.suffix == ".cfl" or not path.exists()) else path
+def formats() -> str:
+    """The known formats, for a sentence."""
+    *others, last = FORMATS
+    return f"{', '.join(others)} or {last}"
+
+
+def suffixes() -> tuple[str, ...]:
+    """Of files that claim to be scans."""
+    return tuple(suffix for format in FORMATS.values() for suffix in format.suffixes)
+
+
+def _format_of(path: Path) -> Format | None:
+    return next((format for format in reversed(list(FORMATS.values())) if format.sniff(path)), None)
+
+
+def _main_file(path: Path) -> Path:
+    return next((main for format in FORMATS.values() if (main := format.main_file(path)) != path), path)
 
 
 def _is_known(path: Path) -> bool:
     try:
-        start = _start(path)
-        return start.startswith((HEADER_START, RA_MAGIC, NPY_MAGIC)) or h5py.is_hdf5(path)
+        return _format_of(path) is not None
     except OSError:
         return False
 
 
 def _is_ours(path: Path) -> bool:
     try:
-        with h5py.File(path, "r") as file:
-            return is_ours(file)
+        return is_ours(path)
     except OSError:
         return False
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)

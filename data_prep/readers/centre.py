@@ -1,13 +1,13 @@
 """Is the array k-space at all, is its centre in the middle, and is the image that it makes in one piece?"""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from mri_ambient.data_prep.acs import measured_centre
+from mri_ambient.data_prep.scan import Source
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c, ifftc
 
@@ -30,7 +30,7 @@ class Centre:
     note: str = ""
 
 
-def find_centre(path: Path, power: Power) -> Centre:
+def find_centre(source: Source, power: Power) -> Centre:
     """Where the brightest samples are. Raises UserError if that is neither the middle nor the corner, or unlike in slices.
 
     power: summed over coils, in which slices may differ in brightness. Where no sample stands out nothing is judged.
@@ -51,7 +51,7 @@ def find_centre(path: Path, power: Power) -> Centre:
         for index, (own, clear) in enumerate(peaks):
             if clear >= CLEAR and abs(_signed(own[axis] - place[axis], size)) > 2 * allowed:
                 raise UserError(
-                    f"{path}: the brightest sample is at {AXES[axis][:-1]} {own[axis]} in slice {index}, at {place[axis]} in "
+                    f"{source}: the brightest sample is at {AXES[axis][:-1]} {own[axis]} in slice {index}, at {place[axis]} in "
                     "others; shift each slice so that DC is at N // 2"
                 )
         off = _signed(place[axis] - size // 2, size)
@@ -59,7 +59,7 @@ def find_centre(path: Path, power: Power) -> Centre:
         if abs(off) > allowed and not roll[axis]:
             pad = f"add {2 * abs(off)} rows of zeros {'before' if off < 0 else 'after'} it".replace("rows", AXES[axis])
             raise UserError(
-                f"{path}: the brightest sample is at {AXES[axis][:-1]} {place[axis]} of {size}, not near the middle, "
+                f"{source}: the brightest sample is at {AXES[axis][:-1]} {place[axis]} of {size}, not near the middle, "
                 f"{size // 2}; if k-space was shifted, undo it with numpy.roll(kspace, {-off}, axis={axis - 2}) or "
                 f"numpy.fft.fftshift, and if one side of it was not acquired, {pad}"
             )
@@ -74,7 +74,7 @@ def tolerance(size: int) -> int:
     return max(min(ORDINARY, size // 8), size // 64)
 
 
-def check_is_kspace(path: Path, kspace: Complex[Tensor, "coil y x"]) -> None:
+def check_is_kspace(source: Source, kspace: Complex[Tensor, "coil y x"]) -> None:
     """Raises UserError if one slice is an image, or one along an axis, rather than k-space: its transform has the peak."""
     power = kspace.abs().square().sum(0)
     if not power.any():
@@ -83,7 +83,7 @@ def check_is_kspace(path: Path, kspace: Complex[Tensor, "coil y x"]) -> None:
     own, transformed = _peak(power)[1], _peak(image)[1]
     if transformed >= CLEAR and transformed > CLEARLY * own:
         raise UserError(
-            f"{path}: `kspace` holds images, not k-space; store their transform, "
+            f"{source}: `kspace` holds images, not k-space; give their transform, "
             "numpy.fft.fftshift(numpy.fft.fft2(numpy.fft.ifftshift(images, axes=(-2, -1))), axes=(-2, -1))"
         )
     for axis in (-2, -1):
@@ -91,7 +91,7 @@ def check_is_kspace(path: Path, kspace: Complex[Tensor, "coil y x"]) -> None:
         before = power.sum(-3 - axis)
         if _contrast(along) >= CLEAR and _contrast(along) > CLEARLY * _contrast(before):
             raise UserError(
-                f"{path}: `kspace` is transformed to the image along its {AXES[axis]} already; undo it, numpy.fft.fftshift("
+                f"{source}: `kspace` is transformed to the image along its {AXES[axis]} already; undo it, numpy.fft.fftshift("
                 f"numpy.fft.fft(numpy.fft.ifftshift(kspace, axes={axis}), axis={axis}), axes={axis})"
             )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.checks import Acquired, make_scan
+from mri_ambient.data_prep.readers.format import Format
 from mri_ambient.data_prep.readers.header import read_header, with_measured_lines
 from mri_ambient.data_prep.readers.layout import as_kspace
 from mri_ambient.data_prep.readers.sources import link_out, other_files, stored
@@ -20,9 +21,14 @@ from mri_ambient.errors import UserError
 NAMES = ("kspace", "mask", "noise", "sens_maps", "ismrmrd_header")
 
 
-def read_hdf5(path: Path, file: h5py.File) -> Scan:
+def read_hdf5(path: Path) -> Scan:
     """Raises UserError if there is no usable ``kspace``."""
-    if is_ours(file):
+    with h5py.File(path, "r") as file:
+        return make_scan(_acquired(path, file))
+
+
+def _acquired(path: Path, file: h5py.File) -> Acquired:
+    if _is_ours(file):
         kind = str(file.attrs["format"]).rpartition(" ")[0]  # without the format's number
         raise UserError(f"{path}: is an {kind}, not a raw scan; give the scan that it was made from")
     kspace = stored(path, file, "kspace")
@@ -45,31 +51,37 @@ def read_hdf5(path: Path, file: h5py.File) -> Scan:
         samples = samples.swapaxes(-1, -2) if header.swapped else samples
         header = with_measured_lines(header, samples)
         subject = told.patient if pseudonym(subject) is None else subject
-    return make_scan(
-        path,
-        "HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
-        samples,
-        header=header,
-        subject=pseudonym(subject),
-        simulated=_says_yes(file.attrs.get("simulated", False)),
+    return Acquired(
+        source=path,
+        format="HDF5 with kspace and no header" if header is None else "fastMRI HDF5",
+        kspace=samples,
         mask=_optional(path, file, "mask"),
+        header=header,
         noise=_optional(path, file, "noise"),
         sens_maps=_optional(path, file, "sens_maps"),
+        subject=pseudonym(subject),
         notes=notes,
+        simulated=_says_yes(file.attrs.get("simulated", False)),
     )
 
 
-def source_files(path: Path, file: h5py.File) -> list[Path]:
-    """The files beside ``path`` that hold parts of this scan. Raises UserError if such can't be followed."""
-    return sorted({other for name in NAMES for other in other_files(path, file, name)})
+def source_files(path: Path) -> list[Path]:
+    """``path``, and the files beside it that hold parts of this scan. Raises UserError if such can't be followed."""
+    with h5py.File(path, "r") as file:
+        return [path, *sorted({other for name in NAMES for other in other_files(path, file, name)})]
 
 
 def _is_kspace(data: object) -> bool:
     return isinstance(data, h5py.Dataset) and data.ndim == 4 and data.dtype.kind == "c" and "maps" not in str(data.name)
 
 
-def is_ours(file: h5py.File) -> bool:
-    """A prepared volume or a reconstruction."""
+def is_ours(path: Path) -> bool:
+    """A prepared volume or a reconstruction. Raises OSError if it is no HDF5."""
+    with h5py.File(path, "r") as file:
+        return _is_ours(file)
+
+
+def _is_ours(file: h5py.File) -> bool:
     return str(file.attrs.get("format", "")).startswith("mri-ambient")
 
 
@@ -82,3 +94,6 @@ def _says_yes(value: object) -> bool:
 def _optional(path: Path, file: h5py.File, key: str) -> np.ndarray | None:
     found = stored(path, file, key)
     return None if found is None else np.asarray(found[()])
+
+
+HDF5 = Format(h5py.is_hdf5, read_hdf5, (".h5", ".hdf5"), files=source_files)

@@ -1,13 +1,12 @@
 """Which axis of a bare array is which: told from its sizes and from what k-space looks like along an axis."""
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Complex, Float
 
+from mri_ambient.data_prep.scan import Source
 from mri_ambient.errors import UserError
 
-HELP = "store it as complex (slice, coil, y, x), y the readout"
+HELP = "give it as complex (slice, coil, y, x), y the readout"
 PEAKED = 4.0  # times the mean: how bright the brightest line along an axis of k-space is at least
 CLEARLY = 2.0  # times: how much more peaked an axis of k-space is than one of coils or slices
 BOX, KERNEL, SHARE = 12, 3, 0.1  # samples; the smallest singular value that counts, over the largest
@@ -20,11 +19,11 @@ UNLIKE, COILS, RANK = (
 SLICES = (0.85, 0.95)  # correlation of slices' images: probably, surely
 
 
-def as_kspace(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def as_kspace(source: Source, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """``array`` as complex [slice, coil, y, x], and what was done to it. Raises UserError if that can't be told."""
-    array, notes = _as_complex(path, array)
+    array, notes = _as_complex(source, array)
     if 0 in array.shape:
-        raise UserError(f"{path}: `kspace` is empty, shape {array.shape}; export the scan again")
+        raise UserError(f"{source}: `kspace` is empty, shape {array.shape}; export the scan again")
     stored = array.shape
     if array.ndim > 4:
         array = array.reshape([n for n in stored if n > 1])
@@ -39,15 +38,15 @@ def as_kspace(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...
             return (array[:, None] if coil else array[None]), notes
     if array.ndim != 4:
         which = "`kspace[None]` if they are coils, `kspace[:, None]` if slices; " if array.ndim == 3 else ""
-        raise UserError(f"{path}: `kspace` has {len(stored)} dimensions {stored}; {which}{HELP}")
-    order, said = _order(path, array)
+        raise UserError(f"{source}: `kspace` has {len(stored)} dimensions {stored}; {which}{HELP}")
+    order, said = axes_of(source, array)
     notes += said
     if order != (0, 1, 2, 3):
         notes += (f"`kspace` of shape {array.shape} has other axes than (slice, coil, y, x): transposed by {order}",)
     return array.transpose(order), notes
 
 
-def _as_complex(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _as_complex(source: Source, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Also of pairs (real, imaginary): fields of a record, as MATLAB writes them, or a last axis of length 2."""
     if array.dtype.names and len(array.dtype.names) == 2:
         real, imaginary = (array[name] for name in array.dtype.names)
@@ -56,50 +55,62 @@ def _as_complex(path: Path, array: np.ndarray) -> tuple[np.ndarray, tuple[str, .
     if array.dtype.kind in "iuf" and array.ndim > 2 and array.shape[-1] == 2:
         return array[..., 0] + 1j * array[..., 1], ("`kspace` has a last axis of real and imaginary parts: joined",)
     if array.dtype.kind != "c":
-        raise UserError(f"{path}: `kspace` is {array.dtype}, not complex; store complex64 raw data")
+        raise UserError(f"{source}: `kspace` is {array.dtype}, not complex; give complex64 raw data")
     return array, ()
 
 
-def _order(path: Path, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def axes_of(source: Source, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """By which to transpose ``array``, and a note. Raises UserError if the axes are wrong and it can't be told how."""
-    sizes, peaks = array.shape, [_peak_over_mean(profile) for profile in _profiles(array)]
-    one, other = sorted(sorted(range(4), key=lambda axis: peaks[axis])[2:])
+    sizes, peaks = array.shape, _peaks(array)
+    one, other, clear = _plane(peaks)
     rest = [axis for axis in range(4) if axis not in (one, other)]
-    peaked = min(peaks[one], peaks[other])
-    clear = peaked > PEAKED and peaked > CLEARLY * max(peaks[axis] for axis in rest)
     if (one, other) == (2, 3):
-        return _slices_and_coils(path, array) if clear else ((0, 1, 2, 3), ())
+        return _slices_and_coils(source, array) if clear else ((0, 1, 2, 3), ())
     if clear and min(sizes[one], sizes[other]) > min(sizes[2:]):
         coil = _coil_axis(array.transpose(*rest, one, other))
         if coil is not None:
             return (rest[1 - coil], rest[coil], one, other), ()
         orders = " or ".join(str((*each, one, other)) for each in (rest, rest[::-1]))
         raise UserError(
-            f"{path}: `kspace` of shape {sizes} has its y and x in axes {one} and {other}, and which of the others is the "
-            f"coils can't be told; store kspace.transpose{orders}, so that it is (slice, coil, y, x)"
+            f"{source}: `kspace` of shape {sizes} has its y and x in axes {one} and {other}, and which of the others is the "
+            f"coils can't be told; give kspace.transpose{orders}, so that it is (slice, coil, y, x)"
         )
     if min(peaks[2:]) <= PEAKED and sizes[3] <= 32 and min(sizes[1:3]) > 2 * sizes[3]:
         raise UserError(
-            f"{path}: `kspace` of shape {sizes} looks as if its last axis were the coils; store "
+            f"{source}: `kspace` of shape {sizes} looks as if its last axis were the coils; give "
             "kspace.transpose(0, 3, 1, 2), so that it is (slice, coil, y, x)"
         )
     return (0, 1, 2, 3), ()
 
 
-def _slices_and_coils(path: Path, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def axes_of_one_slice(array: Complex[np.ndarray, "a b c"]) -> tuple[int, ...]:
+    """By which to transpose ``array`` to [coil, y, x], as far as that is clear."""
+    one, other, clear = _plane(_peaks(array[None]))
+    return tuple(axis - 1 for axis in (6 - one - other, one, other)) if clear else (0, 1, 2)
+
+
+def _plane(peaks: list[float]) -> tuple[int, int, bool]:
+    """The two axes that are most like those of k-space, y and x, and whether they clearly are."""
+    *rest, one, other = sorted(range(4), key=lambda axis: peaks[axis])
+    peaked = min(peaks[one], peaks[other])
+    clear = peaked > PEAKED and peaked > CLEARLY * max(peaks[axis] for axis in rest)
+    return min(one, other), max(one, other), clear
+
+
+def _slices_and_coils(source: Source, array: np.ndarray) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Of an array whose y and x are where they belong."""
     slices, coils = array.shape[:2]
     coil = _coil_axis(array)
     if coil == 0 and slices == 1:
         raise UserError(
-            f"{path}: the {coils} coils of `kspace` see the same image, as slices of one coil do; store "
-            "kspace.swapaxes(0, 1) if they are slices, or their sum if they are coils"
+            f"{source}: the {coils} coils of `kspace` see the same image, as slices of one coil do; give it as "
+            "(slice, 1, y, x) if they are slices, or their sum if they are coils"
         )
     if coil == 0:
         return (1, 0, 2, 3), ()
     if coil is None and coils == 1 < slices:
         return (0, 1, 2, 3), (
-            f"`kspace` is read as {slices} slices of one coil; if they are {slices} coils, store kspace.swapaxes(0, 1)",
+            f"`kspace` is read as {slices} slices of one coil; if they are {slices} coils, give kspace.swapaxes(0, 1)",
         )
     return (0, 1, 2, 3), ()
 
@@ -115,6 +126,10 @@ def _profiles(array: np.ndarray) -> list[Float[np.ndarray, " n"]]:
             for axis in range(3):
                 totals[axis + 1] += energy.sum(tuple(other for other in range(3) if other != axis))
     return totals
+
+
+def _peaks(array: np.ndarray) -> list[float]:
+    return [_peak_over_mean(profile) for profile in _profiles(array)]
 
 
 def _peak_over_mean(profile: Float[np.ndarray, " n"]) -> float:

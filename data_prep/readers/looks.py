@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Complex, Float
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from mri_ambient.data_prep.readers.centre import check_is_kspace, find_centre, find_half_turn
 from mri_ambient.data_prep.readers.sampling import find_leftovers, find_sampling
+from mri_ambient.data_prep.scan import Source
 from mri_ambient.errors import UserError
 
 
@@ -22,7 +22,7 @@ class Raw:
     it has sensitivity maps, of which ``turned`` says to transpose them.
     """
 
-    path: Path
+    source: Source
     kspace: Complex[Tensor, "slice coil y x"]
     mask: Bool[Tensor, "#y x"] | None
     reference: Complex[Tensor, "slice coil y x"] | None = None
@@ -47,11 +47,11 @@ class Raw:
 def look(raw: Raw) -> Raw:
     """Left-overs in unmeasured lines, images in place of k-space, DC out of the middle, lines along x. Raises UserError."""
     power = raw.power
-    if raw.mask is None and (leftovers := find_leftovers(raw.path, power)):
+    if raw.mask is None and (leftovers := find_leftovers(raw.source, power)):
         kspace = torch.where(leftovers.kept, raw.kspace, 0)
         raw, power = raw.noting(leftovers.note, kspace=kspace), power * leftovers.kept
-    check_is_kspace(raw.path, raw.kspace[int(power.sum((1, 2)).argmax())])
-    centre = find_centre(raw.path, power if raw.mask is None else power * raw.mask)
+    check_is_kspace(raw.source, raw.kspace[int(power.sum((1, 2)).argmax())])
+    centre = find_centre(raw.source, power if raw.mask is None else power * raw.mask)
     axes = [axis - 2 for axis in (0, 1) if centre.roll[axis]]
     if axes:
         raw, power = raw.moved(partial(_rolled, axes=axes), centre.note), _rolled(power, axes)
@@ -73,7 +73,7 @@ def in_one_piece(raw: Raw, mask: Bool[Tensor, "#y x"]) -> Raw:
             continue
         if raw.has_maps:
             raise UserError(
-                f"{raw.path}: the object lies across the image's edge, half a field of view off, and whether `sens_maps` do "
+                f"{raw.source}: the object lies across the image's edge, half a field of view off, and whether `sens_maps` do "
                 "can't be told; multiply k-space by (-1)^(y + x), or remove the maps"
             )
         sign = 1 - 2 * ((torch.arange(shape[axis]) - shape[axis] // 2) % 2).float()

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 from jaxtyping import Complex
 
-from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.checks import Acquired, make_scan
+from mri_ambient.data_prep.readers.format import Format
 from mri_ambient.data_prep.readers.header import Header
 from mri_ambient.data_prep.readers.mrd_centre import shifts_to_centre
 from mri_ambient.data_prep.readers.mrd_flags import flagged, sort_by_flags
@@ -52,7 +53,16 @@ def mrd_groups(file: h5py.File) -> list[str]:
     return [name for name, group in groups.items() if isinstance(group, h5py.Group) and {"xml", "data"} <= set(group)]
 
 
-def read_mrd(path: Path, file: h5py.File) -> Scan:
+def is_mrd(path: Path) -> bool:
+    """HDF5 with such a group and no ``kspace``; False of a damaged file, of which reading tells more."""
+    try:
+        with h5py.File(path, "r") as file:
+            return "kspace" not in list(file) and bool(mrd_groups(file))
+    except (OSError, RuntimeError):
+        return False
+
+
+def read_mrd(path: Path) -> Scan:
     """The 2-D Cartesian images of the first ISMRMRD dataset that has any. Raises UserError in one sentence if it is not usable.
 
     Averages are averaged. What else is counted (contrasts, phases, sets, repetitions, slices) is stacked as slices. Noise is
@@ -62,6 +72,11 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
         raise UserError(
             f"{path}: is an ISMRMRD file, and reading those needs the `ismrmrd` package; pip install 'mri-ambient[raw]'"
         )
+    with h5py.File(path, "r") as file:
+        return make_scan(_acquired(path, file))
+
+
+def _acquired(path: Path, file: h5py.File) -> Acquired:
     datasets = [_dataset(path, file, name) for name in mrd_groups(file)]
     chosen = next((dataset for dataset in datasets if dataset.holds_images), datasets[0])
     others = [dataset for dataset in datasets if dataset is not chosen]
@@ -94,19 +109,19 @@ def read_mrd(path: Path, file: h5py.File) -> Scan:
         kspace, mask = np.roll(kspace, (down, right), (-2, -1)), np.roll(mask, (down, right), (-2, -1))
         reference = None if reference is None else np.roll(reference, (down, right), (-2, -1))
         encoding = encoding.moved(right)
-    scan = make_scan(
-        path,
-        "ISMRMRD",
-        kspace,
+    told = lines.geometry.positions.any() or lines.geometry.slice_dir.any()
+    return Acquired(
+        source=path,
+        format="ISMRMRD",
+        kspace=kspace,
         mask=mask[:1] if mask.any(1).all() else mask,
         header=_with_all_lines(encoding.with_limits(), np.flatnonzero(mask.any(0)), notes),
         noise=noise,
         reference=reference,
         subject=pseudonym(xml.patient),
+        geometry=lines.geometry if told else None,
         notes=(*notes, *lines.notes),
     )
-    told = lines.geometry.positions.any() or lines.geometry.slice_dir.any()
-    return replace(scan, geometry=lines.geometry if told else None)
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> Dataset:
@@ -236,3 +251,6 @@ def _noise_gain(noise: np.ndarray, imaging: float, lines: Lines, bandwidth: floa
     longer = np.where((imaging > 0) & (noise > 0), noise / imaging if imaging > 0 else 1, 1)
     averaging = (1 / lines.counts[lines.counts > 0]).mean()
     return np.sqrt(longer / bandwidth * averaging).astype(np.float32)
+
+
+MRD = Format(is_mrd, read_mrd, (".mrd",))

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mri_ambient.data_prep.readers.checks import make_scan
+from mri_ambient.data_prep.readers.checks import Acquired, make_scan
+from mri_ambient.data_prep.readers.format import Format, starts_with
 from mri_ambient.data_prep.readers.layout import as_kspace
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
-
-MAGIC = b"\x93NUMPY"
 
 
 def read_npy(path: Path) -> Scan:
@@ -20,4 +19,7 @@ def read_npy(path: Path) -> Scan:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: can't be read as a NumPy array ({reason}); save it again with numpy.save") from error
     kspace, notes = as_kspace(path, array)
-    return make_scan(path, "NumPy", kspace, notes=notes)
+    return make_scan(Acquired(path, "NumPy", kspace, notes=notes))
+
+
+NPY = Format(starts_with(b"\x93NUMPY"), read_npy, (".npy",))

@@ -1,12 +1,12 @@
 """What was measured: whole lines, a band of each readout, or samples scattered; and what is padding or left-over."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mri_ambient.data_prep.scan import Source
 from mri_ambient.errors import UserError
 from mri_ambient.physics.masks import measured_band
 
@@ -28,7 +28,7 @@ class Leftovers:
     note: str
 
 
-def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers | None:
+def find_leftovers(source: Source, power: Float[Tensor, "slice y x"]) -> Leftovers | None:
     """Lines, rows or samples whose values are not 0 but far below all others': nobody measured them. None if there are none.
 
     Raises UserError where they are below the noise of others, yet not by far.
@@ -52,8 +52,8 @@ def find_leftovers(path: Path, power: Float[Tensor, "slice y x"]) -> Leftovers |
         )  # else it is no k-space that is known
         if between and times > UNCLEAR and peaked:
             raise UserError(
-                f"{path}: {count} of {len(level)} {what} are {times:.0f} times weaker than all others, too weak to be measured "
-                "and too strong to be nothing; set what was not measured to 0, or store a `mask`"
+                f"{source}: {count} of {len(level)} {what} are {times:.0f} times weaker than all others, too weak to be "
+                "measured and too strong to be nothing; set what was not measured to 0, or give a `mask`"
             )
     low, times = _faint(total.flatten().sqrt())
     if low is not None and times > FAINT:

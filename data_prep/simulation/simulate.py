@@ -10,8 +10,13 @@ import h5py
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
+from torch import Tensor
 
 from mri_ambient import __version__
+from mri_ambient.data_prep.readers.checks import Acquired, make_scan
+from mri_ambient.data_prep.readers.header import Header
+from mri_ambient.data_prep.readers.subject import pseudonym
+from mri_ambient.data_prep.scan import Scan
 from mri_ambient.data_prep.simulation.anatomy import CONTRASTS, FIELD_OF_VIEW, Subject, draw_subject, smooth_noise
 from mri_ambient.data_prep.simulation.anatomy_files import Patient, read_patients, select_contrasts
 from mri_ambient.data_prep.simulation.loops import draw_coils
@@ -44,6 +49,9 @@ class SimulateSettings:
     wrap: float = 0.0
 
 
+DEFAULT = SimulateSettings()
+
+
 def simulate_folder(
     folder: Path, subjects: int, settings: SimulateSettings, force: bool = False, workers: int = 1
 ) -> list[Path]:
@@ -65,10 +73,41 @@ def simulate_folder(
     return [path for path, *_ in scans]
 
 
-def simulate_scan(
-    path: Path, subject: int, settings: SimulateSettings, contrast: str | None = None, patient: Patient | None = None
-) -> None:
-    """One scan: anatomy x phase x coils, Fourier transform, complex white noise; an arbitrary scale.
+def simulate(settings: SimulateSettings = DEFAULT, subject: int = 0) -> Scan:
+    """One simulated scan in memory: what :func:`simulate_folder` writes first of that subject, read again.
+
+    Args:
+        settings: of several contrasts the first is scanned.
+        subject: its number; its name is ``subject_0000`` and so on.
+
+    Raises:
+        UserError: the anatomy can't be read, or a contrast is unknown.
+
+    Example:
+        >>> scan = simulate(SimulateSettings(matrix=32, slices=2, coils=4), subject=3)
+        >>> scan.name, scan.kspace.shape, scan.fully_sampled
+        ('subject_0003', torch.Size([2, 4, 32, 32]), True)
+    """
+    path, _, _, contrast, patient = next(scan for scan in _scans(Path(), subject + 1, settings) if scan[1] == subject)
+    kspace = draw_scan(subject, settings, contrast, patient).kspace
+    rows, columns = kspace.shape[-2:]
+    view = (FIELD_OF_VIEW, FIELD_OF_VIEW * columns / rows)
+    whose = pseudonym(_patient_id(path, contrast, patient))
+    header = Header(limits=(0, columns - 1), field_of_view=view)
+    return make_scan(Acquired(path.stem, "simulated", kspace.numpy(), header=header, subject=whose, simulated=True))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """kspace: in arbitrary units. noise_std: of a real component of a sample, in the same. contrast: of its anatomy."""
+
+    kspace: Complex[Tensor, "slice coil y x"]
+    noise_std: float
+    contrast: str
+
+
+def draw_scan(subject: int, settings: SimulateSettings, contrast: str | None, patient: Patient | None) -> Drawn:
+    """Anatomy x phase x coils, Fourier transform, complex white noise; an arbitrary scale.
 
     The anatomy is the template's in ``contrast`` (None: a random one), or that series of ``patient``. All contrasts of a
     subject share the coils; phase, noise and scale of each are its own.
@@ -97,19 +136,28 @@ def simulate_scan(
     units = 10.0 ** rng.uniform(-6, -3)  # scanners differ by orders of magnitude
     kspace = fft2c(torch.from_numpy(images.astype(np.complex64)))
     kspace = (kspace + torch.from_numpy((noise_std * noise).astype(np.complex64))) * units
+    return Drawn(kspace, noise_std * units, drawn.contrast)
+
+
+def simulate_scan(
+    path: Path, subject: int, settings: SimulateSettings, contrast: str | None = None, patient: Patient | None = None
+) -> None:
+    """Write one scan of :func:`draw_scan` in fastMRI's layout."""
+    drawn = draw_scan(subject, settings, contrast, patient)
+    kspace = drawn.kspace
     rss = np.linalg.norm(torch.fft.ifft2(kspace, norm="ortho").abs().numpy(), axis=1)
     rss = np.fft.fftshift(rss, axes=(-2, -1)).astype(np.float32)
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("kspace", data=kspace.numpy(), chunks=(1, *kspace.shape[1:]))
         file["reconstruction_rss"] = rss
-        file["ismrmrd_header"] = _header(size, images.shape[-1]).encode()
+        file["ismrmrd_header"] = _header(*kspace.shape[-2:]).encode()
         file.attrs["max"] = float(rss.max())
         file.attrs["norm"] = float(np.linalg.norm(rss))
         file.attrs["patient_id"] = _patient_id(path, contrast, patient)
         file.attrs["anatomy"] = patient.identity if patient else "ICBM152"
         file.attrs["acquisition"] = f"SIMULATED {drawn.contrast}"
         file.attrs["simulated"] = True
-        file.attrs["noise_std"] = noise_std * units
+        file.attrs["noise_std"] = drawn.noise_std
         file.attrs["settings"] = json.dumps(_stored(settings))
         file.attrs["version"] = __version__
 

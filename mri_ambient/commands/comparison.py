@@ -158,13 +158,13 @@ def tune(
 
 def raw_scans(path: Path) -> list[Path]:
     """The raw scans of a folder, or the one scan. Raises UserError if there is none, or two of one name, which names rows."""
-    from mri_ambient.data_prep.readers import scan_files
+    from mri_ambient.data_prep.readers import scan_files, suffixes
 
     if not path.is_dir():
         return [path]
     paths, _ = scan_files(path)
     if not paths:
-        raise UserError(f"{path}: holds no scan; give a folder of raw scans (.h5, .mrd, .cfl, .ra, .npy)")
+        raise UserError(f"{path}: holds no scan; give a folder of raw scans ({', '.join(suffixes())})")
     for one, other in pairwise(sorted(paths, key=lambda p: p.stem)):
         if one.stem == other.stem:
             raise UserError(f"{other}: has the name of {one.name}, and a scan is known by it here; rename one of them")

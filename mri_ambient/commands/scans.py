@@ -10,6 +10,7 @@ from mri_ambient.commands.options import (
     Acs,
     Coils,
     Dask,
+    Device,
     Force,
     Maps,
     MapSets,
@@ -68,6 +69,7 @@ def prep(
     workers: Workers = 1,
     force: Force = False,
     dask: Dask = None,
+    device: Device = "auto",
 ) -> None:
     """Raw scans -> prepared volumes: whitening, coil compression, coil maps from the ACS, normalisation.
 
@@ -82,7 +84,7 @@ def prep(
     from mri_ambient.processes import Spread
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
-    summary = prepare_folder(folder, out, settings, Spread(workers, dask), force)
+    summary = prepare_folder(folder, out, settings, Spread(workers, dask), force, device)
     for table in summary_tables(summary):
         stdout.print(table)
     counts = f"{len(summary.done)} prepared, {len(summary.skipped)} finished before, {len(summary.failed)} failed"

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from mri_ambient.data_prep.coils.calibration import EspiritSettings
 from mri_ambient.data_prep.folder import prepare_file, prepare_folder, summary_tables
 from mri_ambient.data_prep.manifest import NAME, append_to_manifest, files_hash, read_manifest
 from mri_ambient.data_prep.prepare import PrepareSettings
@@ -69,6 +71,18 @@ def test_another_folders_scan_of_the_same_name_replaces_nothing(raw, scans, tmp_
     assert (out / "a.h5").read_bytes() == before
     assert len(prepare_folder(other, out, SETTINGS, force=True).done) == 1
     assert (out / "a.h5").read_bytes() != before
+
+
+def test_a_manifest_older_than_a_setting_still_counts(raw, tmp_path):
+    out = tmp_path / "out"
+    prepare_folder(raw, out, SETTINGS)
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    for entry in lines:
+        del entry["settings"]["espirit"]
+    (out / NAME).write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    assert len(prepare_folder(raw, out, SETTINGS).skipped) == 3
+    with pytest.raises(UserError, match="prepared with other settings"):
+        prepare_folder(raw, out, replace(SETTINGS, espirit=EspiritSettings(crop=0.9)))
 
 
 def test_what_a_killed_run_left_is_removed_but_not_what_another_writes(raw, tmp_path):

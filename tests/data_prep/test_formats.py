@@ -179,7 +179,7 @@ def test_noise_and_maps_of_a_bare_file(tmp_path):
     assert scan.sens_maps is not None
     for key, wrong, problem in (
         ("noise", KSPACE[0, :2, 0], "with 3 coils"),
-        ("noise", KSPACE[0, :, 0].real, "store it complex"),
+        ("noise", KSPACE[0, :, 0].real, "give it complex"),
         ("sens_maps", KSPACE[:1], "does not fit k-space"),
         ("sens_maps", 0 * KSPACE, "zero everywhere"),
     ):

@@ -134,7 +134,7 @@ def test_slices_of_different_shifts_are_refused(tmp_path):
 def test_images_are_refused(noise, tmp_path):
     images = image_of(scan(noise=noise)).astype(np.complex64)
     for stored in (images, np.abs(images) + 0j, np.where(np.abs(images) > 0.2, images, 0)):
-        with pytest.raises(UserError, match="holds images, not k-space; store their transform, numpy.fft"):
+        with pytest.raises(UserError, match="holds images, not k-space; give their transform, numpy.fft"):
             read_scan(write(tmp_path / "a.h5", kspace=stored))
 
 
@@ -207,7 +207,7 @@ def test_other_dimensions_than_four(tmp_path):
 
 
 def test_slices_where_coils_belong_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"the 5 coils of `kspace` see the same image.*swapaxes\(0, 1\)"):
+    with pytest.raises(UserError, match=r"the 5 coils of `kspace` see the same image.*as \(slice, 1, y, x\)"):
         read_scan(write(tmp_path / "a.h5", kspace=scan(5, 1).swapaxes(0, 1)))
 
 

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import h5py
 import numpy as np
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from mri_ambient.data_prep.acs import only_acs
+from mri_ambient.data_prep.coils import calibration
+from mri_ambient.data_prep.coils.calibration import EspiritSettings
 from mri_ambient.data_prep.coils.whitening import covariance, whitener
 from mri_ambient.data_prep.prepare import PrepareSettings, acs_scale, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
@@ -234,3 +236,26 @@ def _oversampled(kspace: torch.Tensor) -> torch.Tensor:
 def test_a_noise_scan_that_is_asked_for_has_to_be_there(scans):
     with pytest.raises(UserError, match="holds no noise scan"):
         prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(whiten="noise-scan"))
+
+
+def test_espirits_settings_are_followed_and_kept(scans):
+    scan = read_scan(scans / "subject_0.h5")
+    usual = prepare(scan, PrepareSettings(acs=12, maps="espirit"))
+    assert usual.provenance["settings"]["espirit"] == asdict(EspiritSettings())
+    for changed in ({"crop": 0.95}, {"kernel": 4}, {"largest_box": 8}, {"threshold": 0.3}, {"edge": 20.0}):
+        other = prepare(scan, PrepareSettings(acs=12, maps="espirit", espirit=EspiritSettings(**changed)))
+        assert not torch.equal(other.sens_maps, usual.sens_maps), changed
+        assert torch.equal(other.kspace, usual.kspace)
+        assert other.provenance["settings"]["espirit"] == asdict(EspiritSettings(**changed))
+    sigpys = (PrepareSettings(acs=12, maps="sigpy", espirit=EspiritSettings(toolbox_crop=crop)) for crop in (0.8, 0.99))
+    one, other = (prepare(scan, settings).sens_maps for settings in sigpys)
+    assert not torch.equal(one, other)
+
+
+def test_each_slices_kernels_are_computed_once(scans, monkeypatch):
+    """For its maps, and for whether it needs a second set."""
+    seen = []
+    compute = calibration.kernel_correlation
+    monkeypatch.setattr(calibration, "kernel_correlation", lambda *given: seen.append(given) or compute(*given))
+    volume = prepare(read_scan(scans / "subject_0.h5"), PrepareSettings(acs=12, maps="espirit"))
+    assert len(seen) == len(volume.kspace)

@@ -1,7 +1,6 @@
 """Magnitudes as the root sum of squares over the receive coils."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -44,7 +43,7 @@ def noiseless(noise_scan: bool, oversampled: bool = False) -> Scan:
     everything = torch.ones(SIZE, dtype=torch.bool)
     kspace = fft2c(images)
     return Scan(
-        path=Path("scan.h5"),
+        source="scan",
         format="made up",
         kspace=kspace,
         mask=everything[None],

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mri_ambient.bart import installed
-from mri_ambient.data_prep.coils.espirit import espirit
+from mri_ambient.data_prep.coils.calibration import EspiritSettings, calibrate
+from mri_ambient.data_prep.coils.espirit import espirit, espirit_maps
 from mri_ambient.data_prep.coils.map_sets import NEEDED, second_share
 from mri_ambient.data_prep.coils.maps import bart_ecalib
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
@@ -38,7 +39,7 @@ def test_a_head_that_wraps_is_known_from_one_that_does_not(tmp_path, coils, snr)
             noise_std = float(file.attrs["noise_std"])
         kspace = read_scan(path).kspace
         for width in (10, 24, 40):
-            found = max(second_share(k, (kspace.shape[-2], width), noise_std) for k in kspace)
+            found = max(second_share(calibrate(k, (kspace.shape[-2], width), noise_std)) for k in kspace)
             shares.setdefault(wrap, []).append(found)
     assert max(shares[0.0]) < NEEDED < min(shares[0.15])
 
@@ -84,7 +85,7 @@ def test_the_second_set_explains_what_the_first_does_not(folded):
     """Where the head folds, one map leaves signal, two leave the noise of six of eight coils."""
     volume = prepare(folded, PrepareSettings(acs=24))
     images, sets = ifft2c(volume.kspace[0]), (volume.sens_maps[0], volume.second_maps[0])
-    folds = espirit(volume.kspace[0], volume.acs, sets=2, crop=0.9)[1].norm(dim=0) > 0
+    folds = espirit(volume.kspace[0], volume.acs, sets=2, settings=EspiritSettings(crop=0.9))[1].norm(dim=0) > 0
     noise = 2**0.5 * float(volume.noise_std[0])
     assert folds.sum() > 100
     assert outside(images, sets[:1], folds) > 1.1 * noise
@@ -127,7 +128,8 @@ def test_few_coils_have_no_second_set(folded):
 def test_both_sets_span_what_barts_span(folded):
     """Where the second eigenvalue is surely near 1: degrees from each of BART's maps to the plane of ours."""
     kspace = prepare(folded, PrepareSettings(acs=24)).kspace[0]
-    ours, theirs = espirit(kspace, (80, 24), sets=2, crop=0.95), bart_ecalib(kspace, (80, 24), 2, 0.95)
+    calibration = calibrate(kspace, (80, 24))
+    ours, theirs = espirit_maps(calibration, 2, 0.95), bart_ecalib(calibration, 2, 0.95)
     both = (ours[1].norm(dim=0) > 0) & (theirs[1].norm(dim=0) > 0)
     assert both.sum() > 100
     for one in theirs:

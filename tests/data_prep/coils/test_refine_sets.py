@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mri_ambient.data_prep.acs import only_acs
-from mri_ambient.data_prep.coils.espirit import espirit
+from mri_ambient.data_prep.coils.calibration import calibrate
+from mri_ambient.data_prep.coils.espirit import espirit_maps
 from mri_ambient.data_prep.coils.map_sets import CROP
 from mri_ambient.data_prep.coils.refine_sets import refine_sets
 from mri_ambient.data_prep.simulation.anatomy import smooth_noise
@@ -39,7 +39,7 @@ class Folded:
         self.estimated = self.espirit(self.kspace)
 
     def espirit(self, kspace: torch.Tensor) -> torch.Tensor:
-        return espirit(only_acs(kspace, self.acs), self.acs, NOISE, sets=2, crop=CROP)
+        return espirit_maps(calibrate(kspace, self.acs, NOISE), 2, CROP)
 
     def refined(self, kspace: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
         return refine_sets(kspace, self.mask, maps, NOISE, self.acs)

@@ -5,10 +5,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.anatomy import SLICE_SPAN, draw_subject
-from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder, simulate_scan
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate, simulate_folder, simulate_scan
 from mri_ambient.errors import UserError
 
 SETTINGS = SimulateSettings(matrix=32, slices=2, coils=3, seed=1)
@@ -296,3 +297,15 @@ def test_files_without_wrap_do_not_know_of_it(serial, tmp_path):
     assert simulate_folder(tmp_path, 1, SETTINGS) == [path]
     with pytest.raises(UserError, match="other settings"):
         simulate_folder(tmp_path, 1, replace(SETTINGS, wrap=0.1))
+
+
+@pytest.mark.parametrize("changed", [{}, {"contrasts": ("T2", "T1")}, {"wrap": 0.2}])
+def test_in_memory_as_from_its_file(tmp_path, changed):
+    settings = replace(SETTINGS, **changed)
+    path = next(path for path in simulate_folder(tmp_path, 2, settings) if "subject_0001" in path.name)
+    here, there = simulate(settings, subject=1), read_scan(path)
+    assert here.name == there.name
+    for name in ("kspace", "mask", "acquired"):
+        assert torch.equal(getattr(here, name), getattr(there, name))
+    for name in ("recon_rows", "field_of_view", "subject", "simulated", "notes"):
+        assert getattr(here, name) == getattr(there, name)
