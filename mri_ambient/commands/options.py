@@ -19,7 +19,6 @@ TRAIN_CHOICES = {
 WHITENING = ("auto", "noise-scan", "none")
 MAP_SETS = ("auto", "1", "2")
 MAGNITUDES = ("mvue", "rss")
-EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
 MAPS = ("joint", "espirit", "sigpy", "bart", "file")
 
 Accel = Annotated[
@@ -85,9 +84,7 @@ ForceModel = Annotated[
     bool, typer.Option("--force-model", help="Reconstruct even if the coil maps are far from explaining the scan.")
 ]
 Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
-Device = Annotated[
-    str, typer.Option("--device", help="auto (the accelerator, if there is one), cpu, cuda or mps.")
-]
+Device = Annotated[str, typer.Option("--device", help="auto (the accelerator, if there is one), cpu, cuda or mps.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
 
