@@ -29,7 +29,7 @@ from mri_ambient.recon.evaluate.compare_rows import (
     kept,
     rows_and_failures,
 )
-from mri_ambient.recon.evaluate.held_out import HeldOut, held_out_error, hide, unusual
+from mri_ambient.recon.evaluate.held_out import HeldOut, hide, relative_error, unusual
 from mri_ambient.recon.evaluate.std_calibration import temperature
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
@@ -219,7 +219,7 @@ def held_out_rows_of(source: Source, volume: PreparedVolume, accel: float, plan:
             prior = cached_prior(run.prior) if run.prior else None
             found = reconstruct(shown, run.method, prior, plan.samples, plan.seed, run.settings)
             return {
-                "held_out": held_out_error(volume, hidden, found.mean_of_sets).tolist(),
+                "held_out": relative_error(volume, hidden, found.mean_of_sets).tolist(),
                 "realised_accel": volume.accel,
             }
 
