@@ -99,21 +99,21 @@ def read_data(path: Path) -> ResultData:
                 raise KeyError(f"its format is {file.attrs.get('format', 'unknown')!r}, not {FORMAT!r}")
             there = [key for key in About.model_fields if key in file.attrs]
             about = About.model_validate({key: json.loads(str(file.attrs[key])) for key in there})
-            others = {name: dataset(file, f"methods/{name}") for name in file.get("methods") or ()}
-            residuals = {
-                name: np.asarray(other.attrs["measured_residual"], np.float32) for name, other in others.items()
-            }
+            residuals = {about.method: dataset(file, "measured_residual")[:]}
+            for name in file.get("methods") or ():  # pyright: ignore[reportGeneralTypeIssues]
+                of_other = dataset(file, f"methods/{name}").attrs["measured_residual"]
+                residuals[name] = np.asarray(of_other, np.float32)
             return ResultData(
                 about=about,
-                mean=dataset(file, "mean")[:],
-                raw_std=dataset(file, "std")[:],
-                determined_share=dataset(file, "determined_share")[:],
-                samples=dataset(file, "samples")[:] if "samples" in file else None,
-                others={name: other[:] for name, other in others.items()},
-                residuals={about.method: dataset(file, "measured_residual")[:], **residuals},
-                reference=dataset(file, "reference")[:] if "reference" in file else None,
+                mean=images(file, "mean"),
+                raw_std=images(file, "std"),
+                determined_share=images(file, "determined_share"),
+                samples=images(file, "samples") if "samples" in file else None,
+                others={name: images(file, f"methods/{name}") for name in residuals if name != about.method},
+                residuals=residuals,
+                reference=images(file, "reference") if "reference" in file else None,
                 held_out=read_held_out(file) if "held_out" in file else None,
-                second_set=dataset(file, "second_set")[:] if "second_set" in file else None,
+                second_set=images(file, "second_set") if "second_set" in file else None,
                 made_from=json.loads(str(file.attrs["made_from"])) if "made_from" in file.attrs else None,
                 file=path,
             )
@@ -123,6 +123,14 @@ def read_data(path: Path) -> ResultData:
             f"{path}: can't be read as a reconstruction ({problem}); give one made by this version's `mri-ambient recon`, "
             "or make it again"
         ) from error
+
+
+def images(file: h5py.File, key: str) -> np.ndarray:
+    """Raises ValueError if they are not of the slices, rows and columns of the mean."""
+    found, shape = dataset(file, key), dataset(file, "mean").shape
+    if (found.shape[0], *found.shape[-2:]) != shape:
+        raise ValueError(f"{key} is of another shape than the mean")
+    return found[:]
 
 
 def tensor(file: h5py.File, key: str) -> Tensor:

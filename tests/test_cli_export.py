@@ -89,7 +89,6 @@ def test_bad_input(typed, tmp_path, undersampled):
 
 TOY = '''"""A format of one's own: a text file a series, with its largest value."""
 
-from mri_ambient.cli import main
 from mri_ambient.recon.export.exporter import Exporter
 from mri_ambient.recon.export.registry import EXPORTERS
 
@@ -99,8 +98,10 @@ def write_largest(path, result, series, extras):
     path.write_text(f"{one.title}: {one.images.max():.3g}")
 
 
-EXPORTERS.add("largest", Exporter(write_largest, (".txt",), "file a series"))
+EXPORTERS["largest"] = Exporter(write_largest, (".txt",), "file a series")
 if __name__ == "__main__":
+    from mri_ambient.cli import main
+
     main()
 '''
 

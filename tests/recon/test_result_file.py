@@ -106,6 +106,14 @@ def test_another_version(written):
         read_result(written[0])
 
 
+def test_images_of_another_shape(written):
+    with h5py.File(written[0], "a") as file:
+        del file["std"]
+        file["std"] = np.zeros((2, 48, 47), np.float32)
+    with pytest.raises(UserError, match="std is of another shape than the mean"):
+        read_result(written[0])
+
+
 def test_hostile_files(written, tmp_path):
     with h5py.File(written[0], "a") as file:
         file.attrs["settings"] = "__import__('os')"

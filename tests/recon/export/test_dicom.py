@@ -183,8 +183,8 @@ def test_dates_as_people_write_them():
 
 def test_without_pydicom(result, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom.dataset", None)
-    monkeypatch.delitem(sys.modules, "mri_ambient.recon.export.dicom")
-    monkeypatch.setitem(EXPORTERS._entries, "dicom", "mri_ambient.recon.export.dicom:DICOM")
+    monkeypatch.delitem(sys.modules, "mri_ambient.recon.export.dicom", raising=False)
+    monkeypatch.delitem(EXPORTERS._found, "dicom", raising=False)
     with pytest.raises(UserError, match=r"needs pydicom, which is not installed; pip install 'mri-ambient\[dicom\]'"):
         result.export("dicom", None, "mean")
     assert [path.name for path in tmp_path.iterdir()] == ["scan_recon.h5"]
