@@ -12,7 +12,7 @@ from mri_ambient.recon.result_file import read_data, write_result
 from mri_ambient.recon.show.page import write_report
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(ResultData):
     """A scan, reconstructed. Arrays are numpy's, in the units of the scan's k-space; slices come first.
 

@@ -80,7 +80,7 @@ def about_of(
     return About.model_validate(json.loads(json.dumps(about.model_dump())))  # tuples in settings become lists
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ResultData:
     """A scan, reconstructed: by one method whole, by others their magnitudes. In the units of the scan's k-space.
 
@@ -117,6 +117,12 @@ class ResultData:
     sampling: Bool[np.ndarray, "slice #y x"] | None = None
     reconstructions: Mapping[str, Reconstruction] | None = None
     complete: Complex[Tensor, "slice v x"] | None = None
+
+    def __repr__(self) -> str:
+        """One line, without the arrays."""
+        slices, rows, columns = self.mean.shape
+        size = f"{slices} slices of {rows}x{columns}"
+        return f"{type(self).__name__}({self.label}: {self.title}, R={self.about.accel:.2f}, {size})"
 
     def __len__(self) -> int:
         """Slices."""

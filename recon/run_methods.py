@@ -65,8 +65,9 @@ def run_methods(
     results = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
-        drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
-        results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
+        brief = name != kept and METHODS[name].cost == "minutes"  # beside others one sample is enough
+        samples = 1 if brief else choices.samples
+        results[name] = reconstruct(volume, name, priors.get(name), samples, choices.seed, settings)
     said = [*volume.provenance.get("notes", ()), *doubtful, *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)

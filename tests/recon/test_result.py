@@ -52,6 +52,7 @@ def test_in_memory_it_is_what_the_file_holds(made, tmp_path):
     made.save(tmp_path / "a_recon.h5")
     read = read_result(tmp_path / "a_recon.h5")
     assert type(read) is type(made) is Result
+    assert repr(made) == "Result(subject_0: dds, mean of 3, R=3.00, 3 slices of 48x48)"
     for field in fields(Result):
         if field.name not in IN_MEMORY:
             assert same(getattr(made, field.name), getattr(read, field.name)), field.name
