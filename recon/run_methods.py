@@ -19,7 +19,7 @@ from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.evaluate.determined import determined_share
 from mri_ambient.recon.evaluate.held_out import judge, verdicts
 from mri_ambient.recon.evaluate.model_check import check_model
-from mri_ambient.recon.evaluate.tuning import Nearest, Tuned, doubts, find_tuned, nearest
+from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
 from mri_ambient.recon.reconstruct import reconstruct
@@ -84,7 +84,7 @@ def run_methods(
         share=determined_share(measurement_of(volume), volume.name, choices.seed),
         reference=reference,
         held_out=held,
-        temperature=chosen[kept].temperature if kept in chosen else None,
+        temperature=chosen[kept].std_scale if kept in chosen else None,
         notes=tuple(said),
         magnitude=choices.magnitude,
     )

@@ -7,7 +7,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from mri_ambient.recon.evaluate.metrics import METRICS
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.show.recon_file import Study
 
 Row = dict[str, Any]

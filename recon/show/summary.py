@@ -12,7 +12,7 @@ from mri_ambient.measurement import magnitude
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.runs import place, unfinished_prior
 from mri_ambient.recon.evaluate.held_out import HeldOut
-from mri_ambient.recon.evaluate.metrics import METRICS
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.reconstruct import Reconstruction
 from mri_ambient.recon.reference import MVUE, NAMES

@@ -17,9 +17,10 @@ from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.evaluate.determined import SPREAD, determined_share
 from mri_ambient.recon.evaluate.held_out import held_out_error, hide
-from mri_ambient.recon.evaluate.invented import invent
-from mri_ambient.recon.evaluate.lesions import Lesion, lesion_kspace, place_lesions
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.lesions.insert import lesion_kspace, place_lesions
+from mri_ambient.recon.evaluate.lesions.invented import invent
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import TvSettings, cg_sense, l1_wavelet, tv
 from mri_ambient.recon.methods.classical_bart import call, pics
 from mri_ambient.recon.methods.denoising import denoiser_for

@@ -12,7 +12,7 @@ from fastmri.evaluate import evaluate
 from PIL import Image
 
 from mri_ambient.errors import UserError
-from mri_ambient.recon.evaluate.metrics import ssim
+from mri_ambient.recon.evaluate.metrics.ssim import ssim
 from mri_ambient.recon.export.patient import Patient
 from mri_ambient.recon.export.write import export
 from mri_ambient.recon.show.recon_file import read_reconstruction
