@@ -12,7 +12,7 @@ T = TypeVar("T")
 class Registry(Mapping[str, T], Generic[T]):
     """A mapping from names to objects, each in a file of its own.
 
-    Adding one means writing its file and one line here; the command's choices and help come from the names, which cost no import.
+    Adding one means writing its file and a line here. The command's choices and help come from the names, which cost no import.
 
     Args:
         what: what it is of, for messages.

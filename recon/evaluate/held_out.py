@@ -10,14 +10,13 @@ from scipy.stats import t as student
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
-from mri_ambient.physics.masks import remove_samples
-from mri_ambient.physics.poisson_disc import centre_box
+from mri_ambient.held_out import by_column, held_out_error, noise_energy, shown_part
+from mri_ambient.measurement import measurement_of
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
-SHARE = 0.3  # of the measured outer lines (or samples) that are hidden
 SLICES, DRAWN = 4, 2  # at most so many slices, and samples, of the second pass
 MARGIN = 0.1  # by which a method's error without its noise has to be less to be called better
 SURE, LEAST = 0.975, 6  # how sure that has to be, and from how many lines
@@ -64,7 +63,7 @@ class HeldOut:
 def judge(
     volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior], seed: int
 ) -> HeldOut:
-    """Reconstruct a part of the volume once more by the methods of ``results``, without SHARE of its outer lines.
+    """Reconstruct a part of the volume once more by the methods of ``results``, without a part of its outer lines.
 
     To be cheap: at most half of the slices, at least one, no more than SLICES, evenly spaced; at most DRAWN samples. A mean
     of K samples has the error of one of DRAWN less (1/DRAWN - 1/K) of the samples' variance, which they tell themselves.
@@ -74,31 +73,22 @@ def judge(
     inner = torch.linspace(0, count - 1, max(1, min(SLICES, count // 2)) + 2)[1:-1]
     part = some_slices(volume, inner.round().long())
     shown, hidden = hide(part, seed)
-    sense = part.sense.with_mask(hidden)
-    lines = sense.apply_mask(part.kspace)
-    energy = by_column(lines).sum(-1, keepdim=True).clamp_min(TINY)
+    measurement, scale = measurement_of(part), part.scale[:, None, None]
+    energy = by_column(measurement.with_mask(hidden).kspace).sum(-1, keepdim=True).clamp_min(TINY)
     errors, one, squares = {}, {}, {}
     for name, found in results.items():
         kept = found.samples.shape[1]
         again = reconstruct(shown, name, priors.get(name), min(DRAWN, kept), seed, found.settings)
-        samples = [sense(images / part.scale[:, None, None]) for images in again.samples_of_sets.unbind(1)]
-        mean = torch.stack(samples).mean(0)
-        square = by_column(mean - lines)
+        samples = again.samples_of_sets.transpose(0, 1) / scale
+        (square, _), (of_samples, _) = (held_out_error(measurement, hidden, x) for x in (samples.mean(0), samples))
         if len(samples) > 1:
-            variance = torch.stack([by_column(sample - mean) for sample in samples]).sum(0) / (len(samples) - 1)
+            variance = (of_samples - square).sum(0) / (len(samples) - 1)
             square = square - (1 / len(samples) - 1 / kept) * variance
         squares[name] = (square / energy)[hidden.any(-2)]
         errors[name] = (square / energy).sum(-1).clamp_min(0).sqrt()
-        one[name] = (by_column(samples[0] - lines) / energy).sum(-1).sqrt()
-    noise = by_column(sense.apply_mask(torch.ones_like(lines))) * 2 * part.noise_std[:, None].square() / energy
-    return HeldOut(
-        tuple(inner.round().int().tolist()), errors, one, squares, noise.sum(-1).sqrt(), perf_counter() - start
-    )
-
-
-def by_column(kspace: Complex[Tensor, "slice coil y x"]) -> Float[Tensor, "slice x"]:
-    """Its energy, over coils and readout."""
-    return kspace.abs().square().sum((-3, -2))
+        one[name] = (of_samples[0] / energy).sum(-1).sqrt()
+    noise = (noise_energy(measurement, hidden) / energy).sum(-1).sqrt()
+    return HeldOut(tuple(inner.round().int().tolist()), errors, one, squares, noise, perf_counter() - start)
 
 
 def some_slices(volume: PreparedVolume, which: Int[Tensor, " n"]) -> PreparedVolume:
@@ -109,38 +99,27 @@ def some_slices(volume: PreparedVolume, which: Int[Tensor, " n"]) -> PreparedVol
 
 
 def hide(volume: PreparedVolume, seed: int) -> tuple[PreparedVolume, Bool[Tensor, "slice #y x"]]:
-    """The volume without SHARE of its outer lines, and which those are; the ACS, and with it the coil maps, stay.
+    """The volume without a part of its outer lines, and which those are; the ACS, and with it the coil maps, stay.
 
     Raises UserError if there are no outer lines to hide.
     """
-    height, width = volume.acs
-    rows, columns = volume.mask.shape[-2:]
-    centre = centre_box((min(height, rows), width), rows, columns)
-    shown = []
-    for index, mask in enumerate(volume.mask):
-        outer = int((mask & ~centre).sum())
-        if not outer:
-            raise UserError(
-                f"{volume.name}: has no measured lines outside its ACS that could be held out; acquire some"
-            )
-        generator = Generator().manual_seed(seed_of(volume.name, index, seed, "held out"))
-        shown.append(remove_samples(mask, centre, max(1, round(SHARE * outer)), generator))
-    mask = torch.stack(shown)
-    kspace = torch.where(mask[:, None], volume.kspace, 0)
-    return replace(volume, kspace=kspace, mask=mask), volume.mask & ~mask
+    generators = (Generator().manual_seed(seed_of(volume.name, i, seed, "held out")) for i in range(len(volume.mask)))
+    mask = torch.stack([shown_part(m, volume.acs, g) for m, g in zip(volume.mask, generators, strict=True)])
+    hidden = volume.mask & ~mask
+    if not hidden.flatten(1).any(1).all():
+        raise UserError(f"{volume.name}: has no measured lines outside its ACS that could be held out; acquire some")
+    return replace(volume, kspace=torch.where(mask[:, None], volume.kspace, 0), mask=mask), hidden
 
 
-def held_out_error(
+def relative_error(
     volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "slice v x"]
 ) -> Errors:
     """||M' (F S x - y)|| / ||M' y|| for each slice, M' the ``hidden`` lines; their noise is part of it.
 
     images: x of all sets of maps, in the units of the file, reconstructed from the volume that :func:`hide` returned.
     """
-    sense = volume.sense.with_mask(hidden)
-    lines = sense.apply_mask(volume.kspace)
-    wrong = by_column(sense(images / volume.scale[:, None, None]) - lines).sum(-1)
-    return (wrong / by_column(lines).sum(-1).clamp_min(TINY)).sqrt()
+    wrong, energy = held_out_error(measurement_of(volume), hidden, images / volume.scale[:, None, None])
+    return (wrong.sum(-1) / energy.sum(-1).clamp_min(TINY)).sqrt()
 
 
 def unusual(held: HeldOut, method: str, limit: float) -> str | None:

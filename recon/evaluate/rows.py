@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -16,6 +16,8 @@ from mri_ambient.files import atomic_write
 from mri_ambient.recon.evaluate.lesions.recover import Recovered
 
 Json = dict[str, object]
+T = TypeVar("T")
+adapter = lru_cache(TypeAdapter)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Row:
     reference: str
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, object]) -> Self:
+    def from_json(cls: type[T], stored: Mapping[str, object]) -> T:
         """Raises ValueError if it is no such row."""
         return adapter(cls).validate_python(dict(stored))
 
@@ -120,9 +122,9 @@ class ComparedScan(Row):
     lesion_recovery: float | None = None
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, object]) -> Self:
-        own = {field.name for field in fields(cls)}
-        return super().from_json({**stored, "errors": {k: v for k, v in stored.items() if k not in own}})
+    def from_json(cls: type[T], stored: Mapping[str, object]) -> T:
+        own = {field.name for field in fields(ComparedScan)}
+        return adapter(cls).validate_python({**stored, "errors": {k: v for k, v in stored.items() if k not in own}})
 
     def to_json(self) -> Json:
         flat: Json = {}
@@ -157,11 +159,6 @@ class HeldOutScan(Row):
 R = TypeVar("R", bound=Row)
 RowsAndFailures = tuple[list[R], list[str]]
 """Of one scan at one R; a failure is a sentence."""
-
-
-@lru_cache
-def adapter(kind: type[R]) -> TypeAdapter[R]:
-    return TypeAdapter(kind)
 
 
 def kept(

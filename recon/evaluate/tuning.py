@@ -12,7 +12,7 @@ from mri_ambient.priors.card import Prior
 from mri_ambient.recon.evaluate.compare import OpenSource, Outcome, Scans, compare, spread_over_scans
 from mri_ambient.recon.evaluate.compare_rows import cached_prior, identity_of, rows_and_failures
 from mri_ambient.recon.evaluate.compare_summary import MEAN, ONE
-from mri_ambient.recon.evaluate.held_out import held_out_error, hide
+from mri_ambient.recon.evaluate.held_out import hide, relative_error
 from mri_ambient.recon.evaluate.plan import Plan, Run, Settings, Source
 from mri_ambient.recon.evaluate.rows import ComparedScan, HeldOutScan, Json, Row, RowsAndFailures, kept
 from mri_ambient.recon.evaluate.std_calibration import std_scale_of
@@ -167,7 +167,7 @@ def held_out_rows_of(
             prior = cached_prior(run.prior) if run.prior else None
             found = reconstruct(shown, run.method, prior, plan.samples, plan.seed, run.settings)
             return {
-                "held_out": held_out_error(volume, hidden, found.mean_of_sets).tolist(),
+                "held_out": relative_error(volume, hidden, found.mean_of_sets).tolist(),
                 "realised_accel": volume.accel,
             }
 

@@ -22,7 +22,7 @@ def test_adjoint_and_gradient(batch, shape, per_slice):
     operator = sense(batch, shape, per_slice)
     x, y = random_complex((*batch, *shape), 2), random_complex((*batch, 3, *shape), 3)
     check_adjoint(operator, operator.adjoint, x, y)
-    check_adjoint(operator.normal, operator.normal, x, random_complex(x.shape, 4))
+    check_adjoint(operator.gram, operator.gram, x, random_complex(x.shape, 4))
     check_gradient_is_adjoint(operator, operator.adjoint, x, y)
 
 

@@ -30,7 +30,7 @@ def test_adjoint_normal_and_gradient(batch, shape, rows):
     operator = two_sets(batch, shape, rows)
     image, kspace = random_complex((*batch, 2 * shape[0], shape[1]), 2), random_complex((*batch, 4, *shape), 3)
     check_adjoint(operator, operator.adjoint, image, kspace)
-    check_adjoint(operator.normal, operator.normal, image, random_complex(image.shape, 4))
+    check_adjoint(operator.gram, operator.gram, image, random_complex(image.shape, 4))
     check_gradient_is_adjoint(operator, operator.adjoint, image, kspace)
     torch.testing.assert_close(operator.gram(image), operator.adjoint(operator(image)), rtol=1e-12, atol=1e-12)
 

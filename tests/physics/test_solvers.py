@@ -37,7 +37,7 @@ def test_data_consistency_is_the_direct_solution_for_each_slice():
 def test_a_solved_system_stays_solved():
     sense, _ = measurement()
     zero = torch.zeros(3, 6, 7, dtype=torch.complex128)
-    assert torch.equal(conjugate_gradient(sense.normal, zero, zero, 5), zero)
+    assert torch.equal(conjugate_gradient(sense.gram, zero, zero, 5), zero)
 
 
 def test_a_direction_without_curvature_does_no_harm():

@@ -16,7 +16,7 @@ from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.evaluate.determined import SPREAD, determined_share
-from mri_ambient.recon.evaluate.held_out import held_out_error, hide
+from mri_ambient.recon.evaluate.held_out import hide, relative_error
 from mri_ambient.recon.evaluate.lesions.insert import lesion_kspace, place_lesions
 from mri_ambient.recon.evaluate.lesions.invented import invent
 from mri_ambient.recon.evaluate.lesions.lesion import Lesion
@@ -206,7 +206,7 @@ def test_hidden_lines_are_predicted_by_both_images(scan, folded):
     _, hidden = hide(folded, 0)
     both = reference_image(complete(scan, folded))
     first = torch.cat([both[:, :ROWS], torch.zeros_like(both[:, :ROWS])], 1)
-    assert held_out_error(folded, hidden, both) < 0.8 * held_out_error(folded, hidden, first)
+    assert relative_error(folded, hidden, both) < 0.8 * relative_error(folded, hidden, first)
 
 
 def test_an_e_step_draws_both_images(folded):

@@ -8,16 +8,16 @@ from torch import Generator
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
+from mri_ambient.held_out import SHARE
 from mri_ambient.physics.masks import acs_mask, slice_mask
 from mri_ambient.physics.sense import Sense
 from mri_ambient.recon.evaluate import held_out
 from mri_ambient.recon.evaluate.held_out import (
     LEAST,
-    SHARE,
     HeldOut,
-    held_out_error,
     hide,
     judge,
+    relative_error,
     some_slices,
     unusual,
     verdicts,
@@ -55,12 +55,12 @@ def test_outer_lines_are_hidden_and_only_those(undersampled):
 def test_the_truth_predicts_hidden_lines_nothing_does_not(undersampled, scans):
     shown, hidden = hide(undersampled, seed=0)
     truth = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))
-    best = held_out_error(undersampled, hidden, truth)
-    usual = held_out_error(undersampled, hidden, reconstruct(shown, "cg-sense", None, 1, 0).mean)
+    best = relative_error(undersampled, hidden, truth)
+    usual = relative_error(undersampled, hidden, reconstruct(shown, "cg-sense", None, 1, 0).mean)
     assert (best < 0.7 * usual).all()
-    torch.testing.assert_close(held_out_error(undersampled, hidden, 0 * truth), torch.ones(4))
+    torch.testing.assert_close(relative_error(undersampled, hidden, 0 * truth), torch.ones(4))
     poisoned = replace(undersampled, kspace=torch.where(undersampled.mask[:, None], undersampled.kspace, torch.nan))
-    torch.testing.assert_close(held_out_error(poisoned, hidden, truth), best)
+    torch.testing.assert_close(relative_error(poisoned, hidden, truth), best)
 
 
 def test_methods_are_judged_on_the_same_lines_by_what_they_were_not_shown(undersampled):
@@ -70,7 +70,7 @@ def test_methods_are_judged_on_the_same_lines_by_what_they_were_not_shown(unders
     part = some_slices(undersampled, torch.tensor(held.slices))
     shown, hidden = hide(part, 0)
     for name in results:
-        expected = held_out_error(part, hidden, reconstruct(shown, name, None, 1, 0).mean)
+        expected = relative_error(part, hidden, reconstruct(shown, name, None, 1, 0).mean)
         torch.testing.assert_close(held.errors[name], expected)
         torch.testing.assert_close(held.one[name], expected)
         torch.testing.assert_close(held.squares[name].sum(), expected.square().sum())
@@ -155,6 +155,24 @@ def test_scattered_samples_are_hidden_too(undersampled, scans):
     held = judge(volume, reconstructed(volume, "zero-filled", "cg-sense"), {}, 0)
     assert (held.errors["cg-sense"] < held.errors["zero-filled"]).all()
     assert held.lines > 60
+
+
+def test_lines_of_a_band_are_hidden_whole(undersampled, scans):
+    """Readouts that fill some rows only: scattered samples beside the hidden ones would tell of these."""
+    band = torch.zeros(48, 1, dtype=torch.bool)
+    band[:31] = True
+    mask = undersampled.mask & band
+    volume = replace(undersampled, mask=mask, kspace=torch.where(mask[:, None], undersampled.kspace, 0))
+    shown, hidden = hide(volume, seed=0)
+    lines = hide(undersampled, seed=0)[1]
+    assert torch.equal(hidden, lines & band)
+    assert torch.equal(shown.mask, mask & ~lines)
+    assert not shown.kspace[hidden[:, None].expand_as(shown.kspace)].any()
+    held = judge(volume, reconstructed(volume, "zero-filled", "cg-sense"), {}, 0)
+    assert held.lines == int(lines[list(held.slices)].sum())
+    truth = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))
+    usual = relative_error(volume, hidden, reconstruct(shown, "cg-sense", None, 1, 0).mean)
+    assert (relative_error(volume, hidden, truth) < 0.8 * usual).all()
 
 
 def test_better_means_beyond_chance_and_by_a_margin():

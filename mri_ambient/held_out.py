@@ -1,0 +1,68 @@
+"""How well images predict measured samples that they were not made from: the one error of a scan that has no truth.
+
+Training, tuning and reconstruction hide and count alike.
+"""
+
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Generator, Tensor
+
+from mri_ambient.measurement import Measurement
+from mri_ambient.physics.masks import measured_band, remove_samples
+from mri_ambient.physics.poisson_disc import centre_box
+
+SHARE = 0.3  # of the measured outer lines (or samples) that are hidden
+
+
+def shown_part(
+    mask: Bool[Tensor, "#y x"], acs: tuple[int, int], generator: Generator, share: float = SHARE
+) -> Bool[Tensor, "#y x"]:
+    """The mask of a slice without ``share`` of what is measured outside its ACS, uniformly drawn, at least one if there is any.
+
+    Lines are hidden whole, also those of which readouts fill a band of rows (asymmetric echoes, padding): what is left of a
+    line would tell of what is hidden. Of scattered samples each is one.
+
+    Args:
+        mask: M, one row for lines.
+        acs: rows and columns of the centre, all of which stays; lines have all rows of it.
+        generator: on the CPU.
+        share: of the outer lines or samples.
+
+    Example:
+        >>> mask = torch.ones(1, 24, dtype=torch.bool)
+        >>> int(shown_part(mask, (1, 4), Generator().manual_seed(0)).sum())
+        18
+    """
+    units = mask if measured_band(mask) is None else mask.any(-2, keepdim=True)
+    rows, columns = units.shape
+    centre = centre_box((min(acs[0], rows), acs[1]), rows, columns)
+    outer = int((units & ~centre).sum())
+    return mask & remove_samples(units, centre, max(1, round(share * outer)), generator)
+
+
+def held_out_error(
+    measurement: Measurement, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "*k slice v x"]
+) -> tuple[Float[Tensor, "*k slice x"], Float[Tensor, "slice x"]]:
+    """||M' (F S z - y)||^2 and ||M' y||^2, by column of k-space; their sums' ratio is the squared relative error.
+
+    The noise of y is in both: the least that can be had is :func:`noise_energy`, not 0.
+
+    Args:
+        measurement: y and S, with the hidden samples still in y.
+        hidden: M', what was measured and not shown to those who made the images.
+        images: z, complex64, normalised, of all sets of maps; any number of each slice.
+    """
+    sense = measurement.sense.with_mask(hidden)
+    lines = sense.apply_mask(measurement.kspace)
+    return by_column(sense(images) - lines), by_column(lines)
+
+
+def noise_energy(measurement: Measurement, hidden: Bool[Tensor, "slice #y x"]) -> Float[Tensor, "slice x"]:
+    """What noise is expected to add to ||M' y||^2, by column; an upper bound where ``noise_std`` is one."""
+    samples = by_column(torch.where(hidden[:, None], torch.ones_like(measurement.kspace), 0))
+    return samples * 2 * measurement.noise_std[:, None].square()
+
+
+def by_column(kspace: Complex[Tensor, "*batch coil y x"]) -> Float[Tensor, "*batch x"]:
+    """Its energy, over coils and readout."""
+    return kspace.abs().square().sum((-3, -2))
