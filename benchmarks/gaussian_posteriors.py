@@ -27,7 +27,6 @@ ROWS = {
     "mmps, 20 steps, eta 0, order 2": (mmps, MmpsSettings(steps=20, iterations=8, eta=0.0, order=2, **WIDE)),
     "aald, 100 x 3 steps": (aald, AaldSettings()),
     "adps, 500 steps": (adps, AdpsSettings()),
-    "adps, residual of the noisy image": (adps, AdpsSettings(residual_of="noisy")),
 }
 
 

@@ -1,6 +1,6 @@
 """Names and where what they name is found: a registry knows its names at once and imports an entry when it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Generic, TypeVar
 
@@ -9,7 +9,13 @@ from mri_ambient.errors import UserError
 T = TypeVar("T")
 
 
-class Registry(Mapping[str, T], Generic[T]):
+class UnknownName(UserError, KeyError):
+    """There is nothing of that name; a KeyError too, as of every mapping."""
+
+    __str__ = UserError.__str__
+
+
+class Registry(MutableMapping[str, T], Generic[T]):
     """A mapping from names to objects, each in a file of its own.
 
     Adding one means writing its file and a line here. The command's choices and help come from the names, which cost no import.
@@ -26,29 +32,32 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __init__(self, what: str, entries: Mapping[str, str]):
         self._what = what
-        self._entries: dict[str, str | T] = dict(entries)
+        self._places = dict(entries)
+        self._found: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
-        """Raises UserError if there is none of that name."""
-        if name not in self._entries:
-            raise UserError(f"{self._what} {name}: is not known; choose one of {', '.join(self._entries)}")
-        found = self._entries[name]
-        if isinstance(found, str):
-            module, _, attribute = found.partition(":")
-            found = self._entries[name] = getattr(import_module(module), attribute)
-        return found
+        """Raises UnknownName, a UserError, if there is none of that name."""
+        if name not in self._places:
+            raise UnknownName(f"{self._what} {name}: is not known; choose one of {', '.join(self)}")
+        if name not in self._found:
+            module, _, attribute = self._places[name].partition(":")
+            self._found[name] = getattr(import_module(module), attribute)
+        return self._found[name]
+
+    def __setitem__(self, name: str, entry: T) -> None:
+        """Of a program that brings its own; replaces what has the name."""
+        self._places.setdefault(name, "")
+        self._found[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self._places[name]
+        self._found.pop(name, None)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._entries)
-
-    def add(self, name: str, entry: str | T) -> None:
-        """Of a program that brings its own: an object, or where it is found. Raises UserError if the name is taken."""
-        if name in self._entries:
-            raise UserError(f"{self._what} {name}: is there already; choose another name")
-        self._entries[name] = entry
+        return len(self._places)

@@ -85,9 +85,7 @@ ForceModel = Annotated[
     bool, typer.Option("--force-model", help="Reconstruct even if the coil maps are far from explaining the scan.")
 ]
 Dask = Annotated[str | None, typer.Option("--dask", help="A Dask scheduler, tcp://host:8786.")]
-Device = Annotated[
-    str, typer.Option("--device", help="auto (the accelerator, if there is one), cpu, cuda or mps.")
-]
+Device = Annotated[str, typer.Option("--device", help="auto (the accelerator, if there is one), cpu, cuda or mps.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior samples K.")]
 
 

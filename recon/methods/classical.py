@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex
-from torch import Generator, Tensor
+from torch import Generator
 
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.solvers import data_consistency
+from mri_ambient.recon.methods.method import Slices, classical
 
-Slices = Complex[Tensor, "slice v x"]
 Shrink = Callable[[float, np.ndarray], np.ndarray]
 """A proximal operator, as sigpy calls it: (step, image) -> image."""
 
@@ -152,6 +151,14 @@ def slice_by_slice(
     the data say nothing and regularisers leak: 0, as for every method."""
     sense = measurement.sense
     masks = sense.mask.expand(-1, *measurement.matrix).float()
-    slices = zip(sense.apply_mask(measurement.kspace).numpy(), sense.maps.numpy(), masks.numpy(), strict=True)
+    slices = zip(
+        sense.apply_mask(measurement.kspace).cpu().numpy(), sense.maps.cpu().numpy(), masks.cpu().numpy(), strict=True
+    )
     images = [torch.from_numpy(solve(*arrays)).to(torch.complex64) for arrays in slices]
-    return torch.where(sense.support, torch.stack(images), 0)
+    return torch.where(sense.support, torch.stack(images).to(measurement.device), 0)
+
+
+ZERO_FILLED = classical(zero_filled, None)
+CG_SENSE = classical(cg_sense, CgSettings())
+L1_WAVELET = classical(l1_wavelet, L1WaveletSettings())
+TV = classical(tv, TvSettings())

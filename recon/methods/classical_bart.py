@@ -17,7 +17,8 @@ from torch import Tensor
 from mri_ambient.bart import bart
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.sense import apart
-from mri_ambient.recon.methods.classical import ClassicalSettings, Slices
+from mri_ambient.recon.methods.classical import ClassicalSettings
+from mri_ambient.recon.methods.method import Slices, classical
 
 YX = 3  # BART's bit mask of the first two dimensions
 TIME = 10  # its eleventh dimension, along which low rank is meant
@@ -115,6 +116,7 @@ def call(options: str, kspace: np.ndarray, maps: np.ndarray, mask: np.ndarray) -
 
 def by_slice(measurement: Measurement) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(k-space [y, x, 1, coil], maps [y, x, 1, coil, set], mask [y, x]) of each slice, in BART's order of dimensions."""
+    measurement = measurement.to("cpu")
     masks = measurement.sense.mask.expand(-1, *measurement.matrix).to(torch.complex64)
     kspace = measurement.sense.apply_mask(measurement.kspace) * centre_of_pics(measurement.matrix)
     maps = apart(measurement.sense.maps, measurement.sense.sets).permute(0, 3, 4, 1, 2)[:, :, :, None].numpy()
@@ -139,4 +141,9 @@ def seen(measurement: Measurement, images: list[np.ndarray]) -> Slices:
     """Images [y, x, .., set]; 0 where no coil sees."""
     by_set = [np.moveaxis(image.reshape(*measurement.matrix, measurement.sense.sets), -1, 0) for image in images]
     found = torch.stack([torch.from_numpy(np.ascontiguousarray(sets)) for sets in by_set]).flatten(1, 2)
-    return torch.where(measurement.operator.support, found, 0)
+    return torch.where(measurement.operator.support, found.to(measurement.device), 0)
+
+
+BART_L1_WAVELET = classical(bart_l1_wavelet, BartL1WaveletSettings(), needs_bart=True)
+BART_TV = classical(bart_tv, BartTvSettings(), needs_bart=True)
+BART_LLR = classical(bart_llr, BartLlrSettings(), needs_bart=True)

@@ -7,10 +7,9 @@ import torch
 
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.recon.methods.denoising import Denoise, Masks
+from mri_ambient.recon.methods.method import Callback, Generators, sampling
 from mri_ambient.recon.methods.samplers.annealing import (
     Annealing,
-    Callback,
-    Generators,
     complex_noise,
     noise_levels,
     require_finite,
@@ -59,3 +58,15 @@ def aald(
         if callback:
             callback(i, images, denoised)
     return images
+
+
+AALD = sampling(
+    aald,
+    AaldSettings(),
+    {},
+    {"sigma_max": 2.0},
+    {"sigma_max": 0.4},
+    {"step_size": 0.1},
+    {"step_size": 0.4},
+    {"sigma_min": 0.03},
+)

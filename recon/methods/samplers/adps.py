@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.recon.methods.denoising import Denoise, Masks
+from mri_ambient.recon.methods.method import Callback, Generators, sampling
 from mri_ambient.recon.methods.samplers.annealing import (
     Annealing,
-    Callback,
-    Generators,
     complex_noise,
     noise_levels,
     require_finite,
@@ -20,9 +18,7 @@ from mri_ambient.recon.methods.samplers.annealing import (
 
 @dataclass(frozen=True)
 class AdpsSettings(Annealing):
-    """The published values. published_iterate: return the state before the last update, as the published code does.
-    residual_of: the `denoised` image, or the `noisy` one, which spares the gradient through the network (A-ALD, as far as the
-    authors' code tells)."""
+    """The published values."""
 
     steps: int = 500
     sigma_max: float = 10.0
@@ -30,8 +26,6 @@ class AdpsSettings(Annealing):
     rho: float = 7.0
     masks: Masks = "once"
     step_size: float = 1.0
-    residual_of: Literal["denoised", "noisy"] = "denoised"
-    published_iterate: bool = False
 
 
 def adps(
@@ -49,15 +43,11 @@ def adps(
     """
     sigmas = noise_levels(settings, measurement)
     images = sigmas[0] * complex_noise(samples, measurement, generators)
-    previous = images
     for i, (sigma, following) in enumerate(pairwise(sigmas)):
-        previous = images
         with torch.enable_grad():
             state = images.detach().requires_grad_()
-            with torch.set_grad_enabled(settings.residual_of == "denoised"):
-                denoised = denoise(state, sigma)
-            judged = denoised if settings.residual_of == "denoised" else state
-            misfit = (measurement.kspace - measurement.operator(judged)).abs().square().sum((-3, -2, -1))
+            denoised = denoise(state, sigma)
+            misfit = (measurement.kspace - measurement.operator(denoised)).abs().square().sum((-3, -2, -1))
             (gradient,) = torch.autograd.grad(misfit.sum(), state)
         denoised, norm = denoised.detach(), misfit.detach().sqrt().clamp_min(1e-12)
         images = images + (following - sigma) * (images - denoised) / sigma
@@ -65,4 +55,17 @@ def adps(
         require_finite("adps", images, sigma)
         if callback:
             callback(i, images, denoised)
-    return previous if settings.published_iterate else images
+    return images
+
+
+ADPS = sampling(
+    adps,
+    AdpsSettings(),
+    {},
+    {"step_size": 0.3},
+    {"step_size": 3.0},
+    {"sigma_max": 2.0},
+    {"sigma_max": 2.0, "step_size": 0.3},
+    {"sigma_max": 2.0, "step_size": 3.0},
+    cost="minutes",
+)

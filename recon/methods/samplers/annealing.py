@@ -1,25 +1,22 @@
 """What the samplers share: falling noise levels, a start, each slice's own noise, and the step from one level to the next."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Images, Measurement
+from mri_ambient.physics.solvers import data_consistency
 from mri_ambient.priors.schedule import edm_schedule
-from mri_ambient.recon.methods.classical import cg_sense
 from mri_ambient.recon.methods.denoising import Masks, Sigma
+from mri_ambient.recon.methods.method import Callback, Generators
 
-Generators = Sequence[Generator]
-"""One a slice."""
-
-Callback = Callable[[int, Images, Images], None]
-"""Called after each step with (step, noisy images, denoised images)."""
+START_WEIGHT, START_STEPS = 1e-2, 30  # of the CG-SENSE image that samplers start from
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,23 @@ def noise_levels(settings: Annealing, measurement: Measurement) -> Float[Tensor,
     if settings.stop_at_noise:
         lowest = lowest.maximum(measurement.noise_std).clamp_max(settings.sigma_max / 2)
     of_slices = [edm_schedule(settings.steps, settings.sigma_max, low, settings.rho) for low in lowest.tolist()]
-    return torch.stack(of_slices, 1)[..., None, None]
+    return torch.stack(of_slices, 1)[..., None, None].to(measurement.device)
 
 
 def warm_start(measurement: Measurement, sigma: Sigma, samples: int, generators: Generators) -> Images:
     """The CG-SENSE image plus noise: what x looks like at a level whose noise hides the errors of CG-SENSE."""
-    return cg_sense(measurement) + sigma * complex_noise(samples, measurement, generators)
+    start = data_consistency(measurement.operator, measurement.kspace, None, START_WEIGHT, START_STEPS)
+    return start + sigma * complex_noise(samples, measurement, generators)
 
 
 def complex_noise(
     samples: int, measurement: Measurement, generators: Generators, shape: tuple[int, int] | None = None
 ) -> Complex[Tensor, "k slice r x"]:
-    """Unit variance in the real and in the imaginary part; of the shape of the problem's images, or another."""
+    """Unit variance in the real and in the imaginary part; of the shape of the measurement's images, or another. Drawn on the
+    CPU, so that every device gets the same."""
     shape = shape or measurement.image_shape
     drawn = [torch.randn((samples, *shape), dtype=torch.complex64, generator=generator) for generator in generators]
-    return math.sqrt(2) * torch.stack(drawn, 1)
+    return math.sqrt(2) * torch.stack(drawn, 1).to(measurement.device)
 
 
 @torch.no_grad()

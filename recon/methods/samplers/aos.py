@@ -4,6 +4,7 @@ import torch
 
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.priors.card import Prior
+from mri_ambient.recon.methods.method import Callback, Generators, Method
 
 
 @torch.no_grad()
@@ -13,3 +14,18 @@ def aos(prior: Prior, measurement: Measurement) -> Images:
     One image a slice, no spread.
     """
     return prior.denoiser.from_measurements(measurement)[None]
+
+
+def _solve(
+    measurement: Measurement,
+    prior: Prior | None,
+    samples: int,
+    settings: None,
+    generators: Generators,
+    callback: Callback,
+) -> Images:
+    assert prior is not None
+    return aos(prior, measurement)
+
+
+AOS = Method(_solve, kinds=("masked",))

@@ -8,10 +8,9 @@ import torch
 from mri_ambient.measurement import Images, Measurement, project
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.recon.methods.denoising import Denoise, Sigma
+from mri_ambient.recon.methods.method import Callback, Generators, sampling
 from mri_ambient.recon.methods.samplers.annealing import (
     Annealing,
-    Callback,
-    Generators,
     complex_noise,
     noise_levels,
     require_finite,
@@ -75,3 +74,15 @@ def draw(measurement: Measurement, anchor: Images, spread: Sigma, iterations: in
     perturbed = anchor + spread * complex_noise(samples, measurement, generators)
     adjoint = measurement.adjoint + measurement.noise * measurement.operator.adjoint(coil_noise)
     return regularised_solution(measurement.operator, adjoint, perturbed, weight, iterations)
+
+
+DAPS = sampling(
+    daps,
+    DapsSettings(),
+    {},
+    {"sigma_max": 2.0},
+    {"sigma_max": 0.4},
+    {"inner_spread": 0.5},
+    {"inner_spread": 0.25},
+    {"prior_spread": 0.25},
+)

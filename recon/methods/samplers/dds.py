@@ -6,10 +6,9 @@ import torch
 
 from mri_ambient.measurement import Images, Measurement, project
 from mri_ambient.recon.methods.denoising import Denoise, Sigma
+from mri_ambient.recon.methods.method import Callback, Generators, sampling
 from mri_ambient.recon.methods.samplers.annealing import (
     Annealing,
-    Callback,
-    Generators,
     descend,
     noise_levels,
     warm_start,
@@ -58,3 +57,15 @@ def dds(
 def white_spread(sigma: Sigma, prior_spread: float) -> Sigma:
     """r = s sigma / sqrt(s^2 + sigma^2): the std of x given x + sigma e, for a white Gaussian prior of std s."""
     return prior_spread * sigma / (prior_spread**2 + sigma**2).sqrt()
+
+
+DDS = sampling(
+    dds,
+    DdsSettings(),
+    {},
+    {"sigma_max": 1.0},
+    {"sigma_max": 0.4},
+    {"sigma_min": 0.02},
+    {"eta": 0.85},
+    {"prior_spread": 0.25},
+)

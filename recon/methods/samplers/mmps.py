@@ -12,10 +12,9 @@ from torch import Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.recon.methods.denoising import Denoise, Sigma
+from mri_ambient.recon.methods.method import Callback, Generators, sampling
 from mri_ambient.recon.methods.samplers.annealing import (
     Annealing,
-    Callback,
-    Generators,
     descend,
     noise_levels,
     warm_start,
@@ -148,3 +147,15 @@ def inner(left: Coils, right: Coils) -> Float[Tensor, "k slice 1 1 1"]:
     """Re <left, right> of each sample."""
     products = torch.view_as_real(left) * torch.view_as_real(right)
     return products.sum((-4, -3, -2, -1))[..., None, None, None]
+
+
+MMPS = sampling(
+    mmps,
+    MmpsSettings(),
+    {},
+    {"sigma_max": 2.0},
+    {"sigma_max": 0.4},
+    {"eta": 0.85},
+    {"order": 1},
+    {"iterations": 5},
+)

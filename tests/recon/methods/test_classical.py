@@ -9,7 +9,6 @@ from sigpy.linop import FiniteDifference, Wavelet
 from sigpy.mri.app import L1WaveletRecon, SenseRecon
 
 from mri_ambient.bart import installed
-from mri_ambient.commands.options import RECON_METHODS
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
@@ -87,10 +86,6 @@ def objective(measurement: Measurement, image: torch.Tensor, penalty) -> float:
     """1/2 ||A x - y||^2 + LAMBDA R(x)."""
     misfit = measurement.operator(image) - measurement.sense.apply_mask(measurement.kspace)
     return 0.5 * float(misfit.abs().square().sum()) + LAMBDA * penalty(image)
-
-
-def test_every_method_can_be_typed():
-    assert tuple(METHODS) == RECON_METHODS
 
 
 def test_cg_sense_equals_sigpy(measurement):
