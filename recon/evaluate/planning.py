@@ -15,7 +15,6 @@ from mri_ambient.recon.evaluate.plan import Plan, Run
 from mri_ambient.recon.evaluate.tuned import Tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 
-BART = "bart-"  # how the names of its methods begin
 OF_FILE = {"std_scale": "temperature"}  # what plan.json calls it
 MethodPrior = tuple[str, Prior | None]
 
@@ -28,9 +27,11 @@ def named_methods(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: is not one of {', '.join(METHODS)}; choose among them")
-        if name.startswith(BART):
+        if METHODS[name].needs_bart:
             bart.require()
-    return list(dict.fromkeys(names)) or [name for name in METHODS if bart.installed() or not name.startswith(BART)]
+    return list(dict.fromkeys(names)) or [
+        name for name, method in METHODS.items() if bart.installed() or not method.needs_bart
+    ]
 
 
 def priors_for(methods: Sequence[str], folders: Sequence[Path]) -> list[MethodPrior]:

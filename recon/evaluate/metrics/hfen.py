@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_laplace
 
+from mri_ambient.recon.evaluate.metrics.metric import Metric, Volume
 from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
-from mri_ambient.recon.evaluate.metrics.registry import Metric, Volume
 
 
 def hfen(reference: Volume, estimate: Volume) -> float:

@@ -2,7 +2,7 @@
 
 from skimage.metrics import normalized_root_mse
 
-from mri_ambient.recon.evaluate.metrics.registry import Metric, Volume
+from mri_ambient.recon.evaluate.metrics.metric import Metric, Volume
 
 
 def nrmse(reference: Volume, estimate: Volume) -> float:

@@ -2,7 +2,7 @@
 
 from skimage.metrics import peak_signal_noise_ratio
 
-from mri_ambient.recon.evaluate.metrics.registry import Metric, Volume
+from mri_ambient.recon.evaluate.metrics.metric import Metric, Volume
 
 
 def psnr(reference: Volume, estimate: Volume) -> float:

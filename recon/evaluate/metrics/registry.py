@@ -1,51 +1,21 @@
 """Every metric by its name; the first is what methods are tuned by and judged by before the others."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from jaxtyping import Float
+from typing import TYPE_CHECKING
 
 from mri_ambient.registry import Registry
 
-Volume = Float[np.ndarray, "slice y x"]
+if TYPE_CHECKING:
+    from mri_ambient.recon.evaluate.metrics.metric import Metric
 
+_HERE = "mri_ambient.recon.evaluate.metrics"
 
-@dataclass(frozen=True)
-class Metric:
-    """How wrong, or how alike, an estimate of a volume is; called as ``metric(reference, estimate)``.
-
-    Attributes:
-        compute: of the reference and the estimate, magnitudes [slice, y, x] in the same units, one number.
-        better: whether a better estimate has the lower or the higher number.
-        title: over its column and its axis; short.
-        digits: after the point, in tables.
-        plotted: whether the comparison's figure has an axis of it.
-
-    Example:
-        >>> half = Metric(lambda reference, estimate: float(abs(reference - estimate).max()), "lower", "worst pixel")
-        >>> half(np.ones((1, 2, 2)), np.zeros((1, 2, 2)))
-        1.0
-    """
-
-    compute: Callable[[Volume, Volume], float]
-    better: Literal["lower", "higher"]
-    title: str
-    digits: int = 3
-    plotted: bool = False
-
-    def __call__(self, reference: Volume, estimate: Volume) -> float:
-        return self.compute(reference, estimate)
-
-
-METRICS: Registry[Metric] = Registry(
+METRICS: "Registry[Metric]" = Registry(
     "metric",
     {
-        "NRMSE": "mri_ambient.recon.evaluate.metrics.nrmse:NRMSE",
-        "PSNR": "mri_ambient.recon.evaluate.metrics.psnr:PSNR",
-        "SSIM": "mri_ambient.recon.evaluate.metrics.ssim:SSIM",
-        "HFEN": "mri_ambient.recon.evaluate.metrics.hfen:HFEN",
+        "NRMSE": f"{_HERE}.nrmse:NRMSE",
+        "PSNR": f"{_HERE}.psnr:PSNR",
+        "SSIM": f"{_HERE}.ssim:SSIM",
+        "HFEN": f"{_HERE}.hfen:HFEN",
     },
 )
 LEADING = next(iter(METRICS))

@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from mri_ambient.recon.evaluate.metrics.registry import Metric, Volume
+from mri_ambient.recon.evaluate.metrics.metric import Metric, Volume
 
 
 def ssim(reference: Volume, estimate: Volume) -> float:

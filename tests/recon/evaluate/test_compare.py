@@ -15,7 +15,8 @@ from mri_ambient.errors import UserError
 from mri_ambient.recon.evaluate.compare import Comparison, Outcome, require_unseen
 from mri_ambient.recon.evaluate.compare_rows import compare_scan, measured_row
 from mri_ambient.recon.evaluate.compare_summary import summarise
-from mri_ambient.recon.evaluate.metrics.registry import METRICS, Metric
+from mri_ambient.recon.evaluate.metrics.metric import Metric
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.plan import Case, Plan, Run, Source
 from mri_ambient.recon.evaluate.planning import claim, misfits, named_methods
 from mri_ambient.recon.evaluate.rows import ComparedScan, HeldOutScan, Json, kept
@@ -291,8 +292,8 @@ def test_a_row_comes_back_from_its_file_and_another_files_does_not():
 
 def test_a_metric_of_ones_own_is_in_every_table(tmp_path, monkeypatch):
     """Added in one place: nothing else knows the names."""
-    monkeypatch.setattr(METRICS, "_entries", dict(METRICS))
-    METRICS.add("MAE", Metric(lambda truth, image: float(abs(truth - image).mean()), "lower", "mean |error|", 2, True))
+    mae = Metric(lambda truth, image: float(abs(truth - image).mean()), "lower", "mean |error|", 2, plotted=True)
+    monkeypatch.setitem(METRICS, "MAE", mae)
     comparison = Comparison(Outcome([row(MAE_mean=0.257)], []), PLAN)
     write_comparison(comparison, tmp_path)
     columns = [str(column.header) for column in terminal_tables(comparison)[0].columns]

@@ -25,7 +25,8 @@ from mri_ambient.recon.evaluate.tuned import (
     write_tuned,
 )
 from mri_ambient.recon.evaluate.tuning import BUDGET, FACTORS, candidates, chosen_of, held_out_rows_at, tune
-from mri_ambient.recon.methods.registry import METHODS, Method
+from mri_ambient.recon.methods.method import Method
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.recon.show.tuning_table import tuning_table
 from tests.recon.evaluate.test_compare import held_out_row, row
@@ -58,7 +59,7 @@ def test_the_budget_is_the_same_for_all(name):
 
 
 def test_a_method_with_a_regularisation_has_a_grid_of_it(monkeypatch):
-    monkeypatch.setitem(METHODS, "cs", Method(lambda *_: None, (), Regularised()))
+    monkeypatch.setitem(METHODS, "cs", Method(lambda *_: None, Regularised()))
     assert [settings.regularisation for settings in candidates("cs")] == [0.5 * factor for factor in FACTORS]
     assert {settings.iterations for settings in candidates("cs")} == {3}
     assert len(FACTORS) == BUDGET
