@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Complex
 from torch import Tensor
 
+from mri_ambient.devices import device_of
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.measurement import magnitude, measurement_of
@@ -87,9 +88,8 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Json
     volume = case.volume
     rows = volume.kspace.shape[-2]
     reference = magnitude(case.reference, rows)
-    prior = cached_prior(run.prior) if run.prior else None
-    with counted_calls(prior) as calls:
-        found = reconstructed(volume, run, prior, plan)
+    with counted_calls(prior_of(run)) as calls:
+        found = in_magnitude(reconstructed(volume, run, plan), volume, plan)
     row: Json = {
         "realised_accel": volume.accel,
         "acs": list(volume.acs),
@@ -106,7 +106,8 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Json
     }
     row |= errors_of(found, case.reference) | calibration_of(found, case, run.std_scale)
     if case.lesioned is not None:
-        again = reconstructed(case.lesioned.volume, run, prior, plan)
+        ill = case.lesioned.volume
+        again = in_magnitude(reconstructed(ill, run, plan), ill, plan)
         lesions = contrast_recovery(case.lesioned, again, found, case.reference)
         row["lesions"] = [asdict(lesion) for lesion in lesions]
         row["lesion_recovery"] = sum(lesion.recovery for lesion in lesions) / len(lesions) if lesions else None
@@ -117,10 +118,19 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Json
     return row
 
 
-def reconstructed(volume: PreparedVolume, run: Run, prior: Prior | None, plan: Plan) -> Reconstruction:
-    """In the magnitude that is compared."""
-    found = reconstruct(volume, run.method, prior, plan.samples, plan.seed, run.settings)
+def reconstructed(volume: PreparedVolume, run: Run, plan: Plan) -> Reconstruction:
+    """By the run's method, on the plan's device."""
+    device = device_of(plan.device)
+    return reconstruct(volume, run.method, prior_of(run), plan.samples, plan.seed, run.settings, device)
+
+
+def in_magnitude(found: Reconstruction, volume: PreparedVolume, plan: Plan) -> Reconstruction:
+    """The reconstruction of ``volume`` with the magnitude that is compared."""
     return scaled(found, volume) if plan.magnitude == RSS else found
+
+
+def prior_of(run: Run) -> Prior | None:
+    return cached_prior(run.prior) if run.prior else None
 
 
 def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice v x"]) -> Json:

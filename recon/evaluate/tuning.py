@@ -10,7 +10,7 @@ import numpy as np
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior
 from mri_ambient.recon.evaluate.compare import OpenSource, Outcome, Scans, compare, spread_over_scans
-from mri_ambient.recon.evaluate.compare_rows import cached_prior, identity_of, rows_and_failures
+from mri_ambient.recon.evaluate.compare_rows import identity_of, reconstructed, rows_and_failures
 from mri_ambient.recon.evaluate.compare_summary import MEAN, ONE
 from mri_ambient.recon.evaluate.held_out import hide, relative_error
 from mri_ambient.recon.evaluate.plan import Plan, Run, Settings, Source
@@ -18,7 +18,6 @@ from mri_ambient.recon.evaluate.rows import ComparedScan, HeldOutScan, Json, Row
 from mri_ambient.recon.evaluate.std_calibration import std_scale_of
 from mri_ambient.recon.evaluate.tuned import HELD_OUT, TRUTH, Choice, ScanUsed, Score, Tuned
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.store import PreparedVolume
 
 BUDGET = 6  # settings tried for each method that has any
@@ -164,12 +163,9 @@ def held_out_rows_of(
 
     def row_of(run: Run) -> HeldOutScan:
         def compute(_: Path | None) -> Json:
-            prior = cached_prior(run.prior) if run.prior else None
-            found = reconstruct(shown, run.method, prior, plan.samples, plan.seed, run.settings)
-            return {
-                "held_out": relative_error(volume, hidden, found.mean_of_sets).tolist(),
-                "realised_accel": volume.accel,
-            }
+            found = reconstructed(shown, run, plan)
+            errors = relative_error(volume, hidden, found.mean_of_sets)
+            return {"held_out": errors.tolist(), "realised_accel": volume.accel}
 
         identity = identity_of(source, run, plan) | {"criterion": HELD_OUT}
         return kept(folder, f"{source.name}_R{accel:g}_{run.label}_held-out", identity, HeldOutScan, compute)

@@ -21,6 +21,7 @@ from mri_ambient.recon.evaluate.plan import Case, Plan, Run, Source
 from mri_ambient.recon.evaluate.planning import claim, misfits, named_methods
 from mri_ambient.recon.evaluate.rows import ComparedScan, HeldOutScan, Json, kept
 from mri_ambient.recon.evaluate.std_calibration import coverage, std_scale_of
+from mri_ambient.recon.evaluate.tuning import held_out_rows_at
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.show.compare_figure import draw_pictures
 from mri_ambient.recon.show.compare_page import Section, write_page
@@ -73,6 +74,23 @@ def test_rows_are_made_once(scans, tmp_path):
     before_it, now = torn_before.to_json(), remade.to_json()
     changed = {key for key in now if now[key] != before_it[key]}
     assert changed <= {"seconds_per_slice"}
+
+
+def test_the_device_reaches_every_reconstruction_and_makes_no_other_row(scans, tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(*arguments):
+        asked.append(arguments[-1])
+        raise UserError("not today")
+
+    source, elsewhere = OPEN(scans / "subject_0.h5"), replace(PLAN, device="meta")
+    there, _ = compare_scan(source, 2.0, PLAN, tmp_path)
+    monkeypatch.setattr("mri_ambient.recon.evaluate.compare_rows.reconstruct", refuse)
+    monkeypatch.setattr("mri_ambient.recon.evaluate.compare_rows.device_of", torch.device)
+    assert compare_scan(source, 2.0, elsewhere, tmp_path) == (there, [])
+    compare_scan(source, 3.0, elsewhere, tmp_path)
+    held_out_rows_at(scans / "subject_0.h5", 3.0, elsewhere, tmp_path, OPEN)
+    assert asked == [torch.device("meta")] * 4
 
 
 @pytest.mark.parametrize(
