@@ -19,7 +19,7 @@ from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.evaluate.determined import determined_share
 from mri_ambient.recon.evaluate.held_out import judge, verdicts
 from mri_ambient.recon.evaluate.model_check import check_model
-from mri_ambient.recon.evaluate.tuning import Nearest, Tuned, doubts, find_tuned, nearest
+from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
 from mri_ambient.recon.reconstruct import reconstruct
@@ -80,7 +80,7 @@ def run_methods(
     if choices.magnitude == RSS:
         results = {name: scaled(found, volume) for name, found in results.items()}
         said.append(explained(volume))
-    scale = chosen[kept].temperature if kept in chosen else None
+    scale = chosen[kept].std_scale if kept in chosen else None
     about = about_of(volume, results[kept], scale, tuple(said), choices.magnitude)
     share = determined_share(measurement_of(volume), volume.name, choices.seed)
     return Result.of(result_data(about, results, share, reference, held, volume.mask))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mri_ambient.measurement import magnitude
 from mri_ambient.recon.evaluate.held_out import HeldOut
-from mri_ambient.recon.evaluate.metrics import METRICS
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.reconstruct import Reconstruction
 

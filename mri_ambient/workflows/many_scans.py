@@ -15,10 +15,10 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
 from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
 from mri_ambient.recon.choices import Choices
-from mri_ambient.recon.evaluate.compare import write_csv
 from mri_ambient.recon.outputs import free, names
 from mri_ambient.recon.result_file import read_data, read_made_from
 from mri_ambient.recon.run_methods import identity, run_methods, tools_for, write_all
+from mri_ambient.recon.show.comparison import write_csv
 from mri_ambient.recon.show.folder_summary import Row, rows_of
 from mri_ambient.workflows.opening import made_ready, read, scans_of
 

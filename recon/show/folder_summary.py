@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from mri_ambient.recon.evaluate.metrics import METRICS
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.scores import errors_of, mean_held_out
 from mri_ambient.recon.show.summary import number

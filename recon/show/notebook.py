@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.show.panel import GAIN, NOTICE, Image, Pane, draw_rows
 from mri_ambient.recon.show.series import window_of

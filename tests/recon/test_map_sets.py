@@ -17,9 +17,10 @@ from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.evaluate.determined import SPREAD, determined_share
 from mri_ambient.recon.evaluate.held_out import hide, relative_error
-from mri_ambient.recon.evaluate.invented import invent
-from mri_ambient.recon.evaluate.lesions import Lesion, lesion_kspace, place_lesions
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.lesions.insert import lesion_kspace, place_lesions
+from mri_ambient.recon.evaluate.lesions.invented import invent
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import TvSettings, cg_sense, l1_wavelet, tv
 from mri_ambient.recon.methods.classical_bart import call, pics
 from mri_ambient.recon.methods.denoising import denoiser_for
@@ -227,7 +228,7 @@ def test_lesions_lie_in_the_first_image(scan, folded):
     whole = prepare(scan, PrepareSettings(acs=ACS, coils=8))
     placed = place_lesions(whole, 0)
     added = lesion_kspace(whole, placed, scan.kspace.shape[-2])
-    seen = whole.operator.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
+    seen = whole.sense.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
     first, second = apart(seen, 2).unbind(-3)
     assert second.norm() < 0.1 * first.norm()
     images = reconstruct(folded, "cg-sense", None, 1, 0).mean_of_sets

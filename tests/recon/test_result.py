@@ -14,7 +14,7 @@ from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
 from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.evaluate.held_out import HeldOut
-from mri_ambient.recon.evaluate.metrics import METRICS
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.export.registry import EXPORTERS
 from mri_ambient.recon.outputs import Outputs

@@ -12,7 +12,7 @@ from fastmri.evaluate import evaluate
 from PIL import Image
 
 from mri_ambient.errors import UserError
-from mri_ambient.recon.evaluate.metrics import ssim
+from mri_ambient.recon.evaluate.metrics.ssim import ssim
 from mri_ambient.recon.result import Result, read_result
 from mri_ambient.recon.show.series import chosen_series, every_series
 from tests.recon.results import oblong_result, write_smooth
