@@ -85,7 +85,7 @@ class Prior:
                 f"{self.path}: is a prior of kind `{self.card.kind}`, which denoises k-space, not images; choose an `image` one"
             )
         flat = images.reshape(-1, *images.shape[-2:])
-        level = torch.as_tensor(sigma, dtype=flat.real.dtype, device=flat.device)
+        level = torch.as_tensor(sigma, dtype=flat.real.dtype).to(flat.device)
         levels = level.expand(*images.shape[:-2], 1, 1).flatten()
         sense = whole_image(flat)
         return self.denoiser(sense(flat), sense, levels).reshape(images.shape)
@@ -102,7 +102,7 @@ class _Channels(nn.Module):
         self.denoiser, self._prior = prior.denoiser, prior
 
     def forward(self, x: Float[Tensor, "batch 2 y x"], sigma: float | Float[Tensor, "..."]) -> Tensor:
-        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+        level = torch.as_tensor(sigma, dtype=x.dtype).to(x.device).reshape(-1, 1, 1)
         return to_channels(self._prior.denoise(to_complex(x), level))
 
 

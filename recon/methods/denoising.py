@@ -38,7 +38,7 @@ def denoiser_for(
     def draw() -> Bool[Tensor, "n 1 x"]:
         return torch.stack(
             [own_mask(prior, measurement, i, g) for _ in range(samples) for i, g in enumerate(generators)]
-        )
+        ).to(measurement.device)
 
     fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
 
