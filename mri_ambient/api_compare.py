@@ -27,8 +27,20 @@ from mri_ambient.recon.show.comparison import write_comparison
 from mri_ambient.training.run_data import training_scans
 
 
-@dataclass(frozen=True)
-class CompareSettings:
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    methods: tuple[str, ...] = ()
+    samples: int = 8
+    slices: int | None = None
+    mask: str = "random"
+    seed: int = 0
+    device: str = "auto"
+    spread: Spread = field(default_factory=Spread)
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(_Settings):
     """What `compare` does with its scans.
 
     Attributes:
@@ -48,47 +60,26 @@ class CompareSettings:
     """
 
     accels: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0)
-    methods: tuple[str, ...] = ()
     priors: tuple[Path, ...] = ()
-    samples: int = 8
-    slices: int | None = None
-    mask: str = "random"
     lesions: bool = False
     tuned: Path | None = None
     magnitude: Literal["mvue", "rss"] = "mvue"
-    seed: int = 0
-    device: str = "auto"
-    spread: Spread = field(default_factory=Spread)
-    force: bool = False
 
 
-@dataclass(frozen=True)
-class TuneSettings:
-    """What `tune` does with its scans.
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings(_Settings):
+    """What `tune` does with its scans; what isn't named here is as in :class:`CompareSettings`.
 
     Attributes:
         accels: R, one or several, for fully sampled scans; undersampled ones are taken as they are.
-        methods: names; none for all that this machine can run.
         prior: a folder, of a prior or a run; None for the newest finished run's, else the bundled one.
         samples: K.
-        slices: only so many of each scan, the middle ones; None for all.
-        mask: the kind of mask.
-        seed: of every random number.
-        device: auto (the accelerator, if there is one), cpu, cuda or mps.
-        spread: over which processes.
         force: replace an existing file.
     """
 
     accels: tuple[float, ...] = (4.0, 8.0)
-    methods: tuple[str, ...] = ()
     prior: Path | None = None
     samples: int = 4
-    slices: int | None = None
-    mask: str = "random"
-    seed: int = 0
-    device: str = "auto"
-    spread: Spread = field(default_factory=Spread)
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +146,8 @@ def compare(path: Path, out: Path = Path("comparison"), settings: CompareSetting
     for note in notes:
         stderr.print(note)
     claim(out, plan, chosen.force)
-    comparison = Comparison(compare_all(scans, plan), plan, tuple(notes))
+    outcome = compare_all(scans, plan)
+    comparison = Comparison(outcome.rows, outcome.failed, plan, tuple(notes))
     write_comparison(comparison, out)
     return comparison
 

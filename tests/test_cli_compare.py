@@ -52,10 +52,16 @@ def test_tune_compare_recon(typed, tmp_path, scans):
     }
     assert typed(line)[0] == 0
     assert {path: path.read_bytes() for path in files} == files
-    settings = CompareSettings((2.0,), ("zero-filled", "cg-sense"), slices=1, lesions=True, tuned=Path("t/tuned.json"))
+    settings = CompareSettings(
+        accels=(2.0,),
+        methods=("zero-filled", "cg-sense"),
+        slices=1,
+        lesions=True,
+        tuned=Path("t/tuned.json"),
+    )
     found = compare(Path("test"), settings=settings)
     assert {path: path.read_bytes() for path in files} == files  # Python's words mean what the command's do
-    assert [row.label for row in found.outcome.rows] == ["zero-filled", "cg-sense"]
+    assert [row.label for row in found.rows] == ["zero-filled", "cg-sense"]
     shutil.copy(scans / "subject_0.h5", tmp_path / "renamed.h5")
     code, said = typed("compare renamed.h5 --methods cg-sense --tuned t/tuned.json")
     assert (code, "renamed.h5: is one of the scans on which the methods were tuned" in said) == (2, True)

@@ -82,7 +82,7 @@ def compare(
     for table in terminal_tables(comparison):
         stdout.print(table)
     stdout.print(f"tables, figures and comparison.html in {out}")
-    if comparison.outcome.failed:
+    if comparison.failed:
         raise typer.Exit(2)
 
 

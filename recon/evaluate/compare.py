@@ -75,18 +75,20 @@ class Comparison:
     """A whole comparison, from which its tables, figures and page are made.
 
     Attributes:
-        outcome: rows and failures.
+        rows: of all that could be done, a scan, R and method each.
+        failed: a sentence for each scan, or method on a scan, that could not.
         plan: what was compared.
         notes: sentences: where settings are from, what is unfair.
     """
 
-    outcome: Outcome[ComparedScan]
+    rows: list[ComparedScan]
+    failed: list[str]
     plan: Plan
     notes: tuple[str, ...] = ()
 
     @cached_property
     def parts(self) -> list[Part]:
-        of_kind = {kind: [row for row in self.outcome.rows if row.kind == kind] for kind in ("raw", "simulated")}
+        of_kind = {kind: [row for row in self.rows if row.kind == kind] for kind in ("raw", "simulated")}
         return [Part(kind, rows, self.plan.seed) for kind, rows in of_kind.items() if rows]
 
 

@@ -53,8 +53,8 @@ def write_page(path: Path, sections: Sequence[Section], comparison: Comparison) 
         parts += [image(figure.with_suffix(".png")) for figure in section.figures]
     parts.append(f"<p class='small'>{escape(LEGEND)}</p>")
     parts.append("<h2>Settings</h2>" + bullets([*comparison.notes, *settings_of(comparison.plan)]))
-    if comparison.outcome.failed:
-        parts.append("<h2>Left out</h2>" + bullets(comparison.outcome.failed))
+    if comparison.failed:
+        parts.append("<h2>Left out</h2>" + bullets(comparison.failed))
     parts.append(f"<p class='small'>mri-ambient {__version__}</p></body></html>\n")
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join(parts), encoding="utf-8")

@@ -12,7 +12,7 @@ import torch
 
 from mri_ambient.api_compare import open_source, raw_scans
 from mri_ambient.errors import UserError
-from mri_ambient.recon.evaluate.compare import Comparison, Outcome, require_unseen
+from mri_ambient.recon.evaluate.compare import Comparison, require_unseen
 from mri_ambient.recon.evaluate.compare_rows import compare_scan, measured_row
 from mri_ambient.recon.evaluate.compare_summary import summarise
 from mri_ambient.recon.evaluate.metrics.metric import Metric
@@ -145,7 +145,7 @@ def test_means_are_over_subjects_and_differences_are_paired():
 
 def test_raw_and_simulated_are_never_in_one_table(tmp_path):
     rows = [row(), row(scan="b", kind="raw", NRMSE_mean=0.1)]
-    comparison = Comparison(Outcome(rows, ["c.h5: is <bad>"]), PLAN, ("note & more",))
+    comparison = Comparison(rows, ["c.h5: is <bad>"], PLAN, ("note & more",))
     write_comparison(comparison, tmp_path)
     titles = [table.title for table in terminal_tables(comparison) if table.title]
     assert [title.split(",")[0] for title in titles] == ["raw", "simulated"]
@@ -164,7 +164,7 @@ def test_raw_and_simulated_are_never_in_one_table(tmp_path):
 def test_the_page_is_alone_and_escaped(tmp_path):
     hostile = "<script>alert(1)</script>"
     summaries = summarise([row(label=hostile)], 0)
-    comparison = Comparison(Outcome([], [hostile]), PLAN, (hostile,))
+    comparison = Comparison([], [hostile], PLAN, (hostile,))
     write_page(tmp_path / "a.html", [Section("raw", hostile, summaries, [])], comparison)
     page = (tmp_path / "a.html").read_text()
     assert "<script" not in page
@@ -176,7 +176,7 @@ def test_the_same_rows_give_the_same_files(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         rows = [row(scan=s, subject=s, NRMSE_mean=e) for s, e in zip("pqr", (0.1, 0.2, 0.4), strict=True)]
-        write_comparison(Comparison(Outcome(rows, []), PLAN), tmp_path / name)
+        write_comparison(Comparison(rows, [], PLAN), tmp_path / name)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
@@ -312,7 +312,7 @@ def test_a_metric_of_ones_own_is_in_every_table(tmp_path, monkeypatch):
     """Added in one place: nothing else knows the names."""
     mae = Metric(lambda truth, image: float(abs(truth - image).mean()), "lower", "mean |error|", 2, plotted=True)
     monkeypatch.setitem(METRICS, "MAE", mae)
-    comparison = Comparison(Outcome([row(MAE_mean=0.257)], []), PLAN)
+    comparison = Comparison([row(MAE_mean=0.257)], [], PLAN)
     write_comparison(comparison, tmp_path)
     columns = [str(column.header) for column in terminal_tables(comparison)[0].columns]
     assert columns == ["method", "one", "NRMSE", "PSNR", "SSIM", "HFEN", "mean |error|"]
