@@ -9,11 +9,12 @@ from pathlib import Path
 from mri_ambient.console import stdout
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
-from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.reconstruct import reconstruct, reference_image
-from mri_ambient.recon.show.summary import notes, table
+from mri_ambient.recon.reconstruct import reference_image
+from mri_ambient.recon.run_methods import Tools, run_methods, tools_for
+from mri_ambient.recon.show.summary import table
 
 
 def main() -> None:
@@ -24,20 +25,15 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    priors = {name: find_prior(m.kinds, arguments.prior) for name, m in METHODS.items() if m.kinds}
+    choices = Choices(tuple(METHODS), "mmps", arguments.prior, arguments.samples, seed=arguments.seed, force_model=True)
+    tools = Tools(tools_for(choices).priors, {})  # every method with its own settings
     for path in arguments.files:
         scan = read_scan(path)
         full = scan.fully_sampled
         volume = prepare(scan, PrepareSettings(accel=arguments.accel if full else None))
-        reference = reference_image(complete(scan, volume)) if full else None
-        results = {
-            name: reconstruct(
-                volume, name, priors.get(name), 1 if name == "adps" else arguments.samples, arguments.seed
-            )
-            for name in METHODS
-        }
-        stdout.print(table(volume, results, reference))
-        for note in notes(volume, results, priors):
+        result = run_methods(volume, reference_image(complete(scan, volume)) if full else None, choices, tools)
+        stdout.print(table(result))
+        for note in result.notes:
             stdout.print(note)
 
 

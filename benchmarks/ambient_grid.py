@@ -46,7 +46,7 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Prior, load_prior, read_card
 from mri_ambient.priors.runs import CARD
 from mri_ambient.processes import Spread, run_jobs
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from mri_ambient.recon.methods.denoising import denoiser_for
 from mri_ambient.recon.methods.samplers.annealing import Annealing

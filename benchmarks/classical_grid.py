@@ -14,7 +14,7 @@ from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.measurement import measurement_of
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import reference_image
 

@@ -33,7 +33,7 @@ from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from mri_ambient.recon.methods.classical_bart import BartL1WaveletSettings, bart_l1_wavelet, by_slice, call, seen
 from mri_ambient.recon.methods.registry import METHODS

@@ -30,7 +30,7 @@ from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.aald import AaldSettings

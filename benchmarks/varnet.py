@@ -70,7 +70,7 @@ def reconstruct(network: VarNet, kspace: Coils, maps: Coils, mask: Bool[Tensor, 
 
 
 def nrmse(images: Images, references: Images) -> Float[Tensor, " batch"]:
-    """Of magnitudes, image by image; the number of :func:`mri_ambient.recon.evaluate.metrics.nrmse`, with a gradient."""
+    """Of magnitudes, image by image; the number of :func:`mri_ambient.recon.evaluate.metrics.nrmse.nrmse`, with a gradient."""
     error = (images.abs() - references.abs()).square().sum((-2, -1)).sqrt()
     return error / references.abs().square().sum((-2, -1)).sqrt()
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from mri_ambient.commands.exporting import export
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import simulate
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.notebook import browse, explore, how_sure, methods_beside_each_other
-from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example")
 simulate(folder, subjects=1, slices=3)
@@ -36,7 +36,7 @@ scan = folder / "subject_0000.h5"
 
 # %%
 recon(scan, accel=4, samples=4, out=folder / "scan_recon.h5", force=True)
-study = read_reconstruction(folder / "scan_recon.h5")
+result = read_result(folder / "scan_recon.h5")
 
 # %% [markdown]
 # All methods see the same data and are shown in the same window. `zero-filled` is the scanner's answer without any model;
@@ -45,7 +45,7 @@ study = read_reconstruction(folder / "scan_recon.h5")
 
 # %%
 explore(
-    partial(methods_beside_each_other, study), slice=range(len(study.mean)), brightness=(0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
+    partial(methods_beside_each_other, result), slice=range(len(result)), brightness=(0.5, 0.7, 0.85, 1, 1.2, 1.5, 2)
 )
 
 # %% [markdown]
@@ -54,7 +54,7 @@ explore(
 # what the prior takes for likely. At R=4 that is the whole head; set `least` to see how much of each pixel is determined.
 
 # %%
-explore(partial(how_sure, study), slice=range(len(study.mean)), least=(0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9))
+explore(partial(how_sure, result), slice=range(len(result)), least=(0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9))
 
 # %% [markdown]
 # **Take it with you.** NIfTI for viewers, `to="dicom"` for a workstation, `"png"` for slides, `"figure"` for a paper. The

@@ -20,16 +20,17 @@
 # %%
 from pathlib import Path
 
-from mri_ambient.commands.comparison import open_source
+from mri_ambient.api_compare import open_source
 from mri_ambient.commands.scans import simulate
 from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.find import find_prior
-from mri_ambient.recon.evaluate.certainty import coverage_figure, invented_figure, lesions_figure, samples_figure
 from mri_ambient.recon.evaluate.determined import determined_share
-from mri_ambient.recon.evaluate.invented import invent, least_and_most_determined
-from mri_ambient.recon.evaluate.lesions import Lesion, contrast_recovery
+from mri_ambient.recon.evaluate.lesions.invented import invent, least_and_most_determined
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.lesions.recover import contrast_recovery
 from mri_ambient.recon.evaluate.std_calibration import tissue
 from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.show.certainty import coverage_figure, invented_figure, lesions_figure, samples_figure
 from mri_ambient.recon.show.notebook import show
 
 folder = Path("example")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import simulate
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.notebook import (
     accelerations,
     errors_against_acceleration,
@@ -28,31 +29,30 @@ from mri_ambient.recon.show.notebook import (
     methods_beside_each_other,
     show,
 )
-from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example") / "one_slice"
 simulate(folder, subjects=1, slices=1, seed=5)
 scan = folder / "subject_0000.h5"
 
 # %%
-studies = {}
+results = {}
 for accel in (2, 4, 6, 8):
     file = folder / f"R{accel}_recon.h5"
     recon(scan, accel=accel, mask="gaussian", samples=4, out=file, force=True)
-    studies[accel] = read_reconstruction(file)
+    results[accel] = read_result(file)
 
 # %% [markdown]
 # All of it in one window. The std is five times brighter; the last column is how much of each pixel the data determine.
 
 # %%
-show(accelerations(studies, slice=0))
+show(accelerations(results, slice=0))
 
 # %% [markdown]
 # One acceleration at a time:
 
 # %%
 explore(
-    lambda R, brightness: methods_beside_each_other(studies[R], 0, brightness), R=list(studies), brightness=(0.5, 1, 2)
+    lambda R, brightness: methods_beside_each_other(results[R], 0, brightness), R=list(results), brightness=(0.5, 1, 2)
 )
 
 # %% [markdown]
@@ -61,4 +61,4 @@ explore(
 # intervals.
 
 # %%
-show(errors_against_acceleration(studies))
+show(errors_against_acceleration(results))

@@ -24,8 +24,8 @@ from pathlib import Path
 from mri_ambient.commands.learning import train
 from mri_ambient.commands.reconstruction import recon
 from mri_ambient.commands.scans import prep, simulate
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.notebook import explore, how_sure, methods_beside_each_other
-from mri_ambient.recon.show.recon_file import read_reconstruction
 
 folder = Path("example") / "training"
 raw, prepared, run = folder / "fastmri", folder / "prepared", folder / "run"
@@ -52,11 +52,11 @@ train(data=prepared, accel="4", images=80, laps=1, out=run, resume=run.exists())
 # %%
 simulate(folder / "new", subjects=1, matrix=96, slices=1, seed=3)
 recon(folder / "new" / "subject_0000.h5", accel=4, prior=run, samples=4, out=folder / "new_recon.h5", force=True)
-study = read_reconstruction(folder / "new_recon.h5")
-explore(partial(methods_beside_each_other, study), slice=range(len(study.mean)), brightness=(0.5, 1, 2))
+result = read_result(folder / "new_recon.h5")
+explore(partial(methods_beside_each_other, result), slice=range(len(result)), brightness=(0.5, 1, 2))
 
 # %%
-explore(partial(how_sure, study), slice=range(len(study.mean)), least=(0.4, 0.5, 0.6, 0.8, 0.9))
+explore(partial(how_sure, result), slice=range(len(result)), least=(0.4, 0.5, 0.6, 0.8, 0.9))
 
 # %% [markdown]
 # Next: `mri-ambient tune` chooses settings on scans set aside, `mri-ambient compare` says on others what the prior is worth,

@@ -15,7 +15,7 @@
 # shuffles, a ranking for each, a CSV of your answers, and only then who was who. The truth hides among them. **Research use,
 # not for diagnosis.**
 #
-# Two slices are simulated. With reconstructions of your own: `studies = [read_reconstruction(Path("my_scan_recon.h5")),
+# Two slices are simulated. With reconstructions of your own: `results = [read_result(Path("my_scan_recon.h5")),
 # ...]`.
 
 # %%
@@ -28,9 +28,9 @@ from mri_ambient.console import stdout
 from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.outputs import Outputs
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.notebook import explore
 from mri_ambient.recon.show.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
-from mri_ambient.recon.show.recon_file import read_reconstruction
 
 reader, seed = "reader 1", 2026
 folder = Path("example") / "reading"
@@ -38,13 +38,13 @@ simulate(folder, subjects=1, slices=2, seed=7)
 choices = Choices(("zero-filled", "cg-sense", "l1-wavelet", "aos", "mmps"), "mmps", samples=4)
 file = folder / "scan_recon.h5"
 reconstruct_one(folder / "subject_0000.h5", PrepareSettings(accel=4), choices, Outputs(file))
-studies = [read_reconstruction(file)]
+results = [read_result(file)]
 
 # %% [markdown]
 # **Look.** One window in all panes. (What the cell above printed names the methods, not the letters.)
 
 # %%
-pictures = blinded(studies, seed)
+pictures = blinded(results, seed)
 explore(partial(picture_figure, pictures), picture=range(len(pictures)), brightness=(0.5, 0.7, 1, 1.5, 2))
 
 # %% [markdown]
@@ -60,4 +60,4 @@ print(answers.read_text())
 # **Unblind**, when all readers are done: their files, one after the other, in the list.
 
 # %%
-stdout.print(ranking_table(unblind([answers], studies)))
+stdout.print(ranking_table(unblind([answers], results)))

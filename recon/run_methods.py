@@ -19,15 +19,17 @@ from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.evaluate.determined import determined_share
 from mri_ambient.recon.evaluate.held_out import judge, verdicts
 from mri_ambient.recon.evaluate.model_check import check_model
-from mri_ambient.recon.evaluate.tuning import Nearest, Tuned, doubts, find_tuned, nearest
+from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
 from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.recon.reference import RSS, explained, scaled, way_back
-from mri_ambient.recon.show.figure import draw_study
+from mri_ambient.recon.result import Result
+from mri_ambient.recon.result_data import about_of, result_data
+from mri_ambient.recon.result_file import write_result
+from mri_ambient.recon.show.figure import draw_figure
 from mri_ambient.recon.show.page import write_report
-from mri_ambient.recon.show.recon_file import Outcome, read_reconstruction, write_reconstruction
-from mri_ambient.recon.show.summary import draw, notes
+from mri_ambient.recon.show.summary import draw_panel_of, notes
 from mri_ambient.store import PreparedVolume
 
 
@@ -48,7 +50,7 @@ def tools_for(choices: Choices) -> Tools:
 
 def run_methods(
     volume: PreparedVolume, reference: Complex[Tensor, "slice v x"] | None, choices: Choices, tools: Tools
-) -> Outcome:
+) -> Result:
     """Reconstruct by every method, hide lines from each and see who predicts them.
 
     reference: of the complete scan, in the units of its k-space, of the magnitude that was chosen. Raises UserError if a
@@ -63,8 +65,9 @@ def run_methods(
     results = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
-        drawn = 1 if name == "adps" and name != kept else choices.samples  # minutes each; beside others one is enough
-        results[name] = reconstruct(volume, name, priors.get(name), drawn, choices.seed, settings)
+        brief = name != kept and METHODS[name].cost == "minutes"  # beside others one sample is enough
+        samples = 1 if brief else choices.samples
+        results[name] = reconstruct(volume, name, priors.get(name), samples, choices.seed, settings)
     said = [*volume.provenance.get("notes", ()), *doubtful, *notes(volume, results, priors), *said]
     try:
         held = judge(volume, results, priors, choices.seed)
@@ -77,17 +80,10 @@ def run_methods(
     if choices.magnitude == RSS:
         results = {name: scaled(found, volume) for name, found in results.items()}
         said.append(explained(volume))
-    return Outcome(
-        volume=volume,
-        results=results,
-        kept=kept,
-        share=determined_share(measurement_of(volume), volume.name, choices.seed),
-        reference=reference,
-        held_out=held,
-        temperature=chosen[kept].temperature if kept in chosen else None,
-        notes=tuple(said),
-        magnitude=choices.magnitude,
-    )
+    scale = chosen[kept].std_scale if kept in chosen else None
+    about = about_of(volume, results[kept], scale, tuple(said), choices.magnitude)
+    share = determined_share(measurement_of(volume), volume.name, choices.seed)
+    return Result.of(result_data(about, results, share, reference, held, volume.mask))
 
 
 def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tuple[dict[str, Nearest], list[str]]:
@@ -103,13 +99,13 @@ def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tu
     return chosen, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
 
 
-def write_all(outcome: Outcome, outputs: Outputs) -> list[str]:
+def write_all(result: Result, outputs: Outputs) -> list[str]:
     """The reconstruction, its panel, its page, the figure if one is wanted; returns what the page leaves out, in sentences."""
-    write_reconstruction(outputs.file, outcome)
-    draw(outputs.panel, outcome)
-    left_out = write_report(outputs.page, outputs.file)
+    write_result(outputs.file, result)
+    draw_panel_of(outputs.panel, result)
+    left_out = write_report(outputs.page, result)
     if outputs.figure is not None:
-        draw_study(outputs.figure, read_reconstruction(outputs.file))
+        draw_figure(outputs.figure, result)
     return [f"{outputs.page} leaves out {text}" for text in left_out]
 
 

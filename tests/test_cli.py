@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.show.recon_file import read_reconstruction
+from mri_ambient.recon.result import read_result
 
 
 def scan_with(path, **datasets):
@@ -140,7 +140,7 @@ def test_adps_draws_as_many_samples_as_are_asked_for(typed, tmp_path, scans, mon
     brief = replace(METHODS["adps"].settings, steps=2)
     monkeypatch.setitem(METHODS, "adps", replace(METHODS["adps"], settings=brief))
     assert typed(f"recon {scans / 'subject_0.h5'} --accel 3 --method adps --samples 2 --out a.h5")[0] == 0
-    assert read_reconstruction(tmp_path / "a.h5").samples.shape[1] == 2
+    assert read_result(tmp_path / "a.h5").samples.shape[1] == 2
 
 
 def test_no_prepared_data(typed):

@@ -2,11 +2,13 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import h5py
 import pytest
 import torch
 
+from mri_ambient.api_compare import CompareSettings, compare
 from mri_ambient.physics.masks import acs_mask
 
 
@@ -50,6 +52,16 @@ def test_tune_compare_recon(typed, tmp_path, scans):
     }
     assert typed(line)[0] == 0
     assert {path: path.read_bytes() for path in files} == files
+    settings = CompareSettings(
+        accels=(2.0,),
+        methods=("zero-filled", "cg-sense"),
+        slices=1,
+        lesions=True,
+        tuned=Path("t/tuned.json"),
+    )
+    found = compare(Path("test"), settings=settings)
+    assert {path: path.read_bytes() for path in files} == files  # Python's words mean what the command's do
+    assert [row.label for row in found.rows] == ["zero-filled", "cg-sense"]
     shutil.copy(scans / "subject_0.h5", tmp_path / "renamed.h5")
     code, said = typed("compare renamed.h5 --methods cg-sense --tuned t/tuned.json")
     assert (code, "renamed.h5: is one of the scans on which the methods were tuned" in said) == (2, True)
@@ -74,6 +86,9 @@ def test_bad_input(typed, tmp_path, scans):
     (tmp_path / "empty").mkdir()
     assert "empty: holds no scan" in typed("compare empty")[1]
     assert "--mask spiral" in typed(f"compare {scans} --mask spiral")[1]
+    for command in ("compare", "tune"):
+        code, said = typed(f"{command} {scans} --methods cg-sense --device abacus --out x")
+        assert (code, "device abacus: is none that PyTorch knows" in said, said.count("\n")) == (2, True, 1)
     assert "absent.json: can't be read" in typed(f"compare {scans} --methods cg-sense --tuned absent.json")[1]
     mask = (torch.arange(48) % 3 == 0).numpy()
     undersample(scans / "subject_0.h5", tmp_path / "comb.h5", mask)

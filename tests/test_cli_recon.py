@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from mri_ambient.recon.outputs import Outputs, free, names
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.run_methods import run_methods
-from mri_ambient.recon.show.recon_file import read_reconstruction
 from mri_ambient.store import read_volume, write_volume
 from tests.recon.test_reconstruct import first_slices
 
@@ -44,7 +45,7 @@ def test_output_goes_into_the_working_folder_and_never_over_anothers(typed, tmp_
     assert "wrote scan_R3_cg-sense_2_recon.h5, " in typed(line)[1]
     assert (tmp_path / "scan_recon.h5").read_bytes() == before
     assert "wrote scan_recon.h5, " in typed(f"{line} --method zero-filled --force")[1]
-    assert read_reconstruction(tmp_path / "scan_recon.h5").about.method == "zero-filled"
+    assert read_result(tmp_path / "scan_recon.h5").about.method == "zero-filled"
     assert [path.name for path in scan.parent.iterdir()] == ["scan.h5"]
     scan.parent.chmod(0o755)
 
@@ -77,7 +78,7 @@ def test_a_complete_scan_is_told_so_before_the_work(typed, tmp_path, one_slice, 
 def test_preparing_is_asked_of_recon(typed, tmp_path, one_slice):
     scan = one_slice(tmp_path / "scan.h5")
     assert typed(f"recon {scan} --accel 2 --method cg-sense --acs 6 --coils 2 --maps sigpy --whiten none")[0] == 0
-    about = read_reconstruction(tmp_path / "scan_recon.h5").about
+    about = read_result(tmp_path / "scan_recon.h5").about
     assert about.acs == (48, 6)
     assert about.provenance["coils"] == [4, 2]
     assert about.provenance["maps"] == "sigpy"
@@ -90,10 +91,10 @@ def test_a_prepared_volume(typed, tmp_path, prepared, undersampled):
     write_volume(tmp_path / "part.h5", first_slices(undersampled, 1))
     code, said = typed("recon whole.h5 --accel 3 --method cg-sense")
     assert (code, "NRMSE" in said) == (0, True)
-    study = read_reconstruction(tmp_path / "whole_recon.h5")
-    assert study.about.accel == pytest.approx(3)
-    assert study.about.provenance["settings"]["accel"] == 3
-    wrong = (study.mean.abs() - study.reference).norm() / study.reference.norm()
+    result = read_result(tmp_path / "whole_recon.h5")
+    assert result.about.accel == pytest.approx(3)
+    assert result.about.provenance["settings"]["accel"] == 3
+    wrong = np.linalg.norm(np.abs(result.mean) - result.reference) / np.linalg.norm(result.reference)
     assert 0.01 < wrong < 0.5
     code, said = typed("recon part.h5 --method cg-sense")
     assert (code, "NRMSE" in said) == (0, False)
@@ -106,7 +107,7 @@ def test_lines_that_can_not_be_hidden(typed, tmp_path, one_slice):
     scan = one_slice(tmp_path / "scan.h5")
     code, said = typed(f"recon {scan} --accel 6 --acs 8 --method cg-sense")
     assert (code, "no held-out error: scan: has no measured lines outside its ACS" in said) == (0, True)
-    assert read_reconstruction(tmp_path / "scan_recon.h5").held_out is None
+    assert read_result(tmp_path / "scan_recon.h5").held_out is None
 
 
 def test_a_folder(typed, tmp_path, one_slice):
@@ -126,7 +127,7 @@ def test_a_folder(typed, tmp_path, one_slice):
         (name, "cg-sense", f"{name}_recon.h5") for name in ("a", "b")
     ]
     assert len(rows) == 6
-    held = read_reconstruction(results / "a_recon.h5").held_out
+    held = read_result(results / "a_recon.h5").held_out
     assert float(rows[0]["held_out"]) == pytest.approx(float(held.errors["cg-sense"].mean()))
     before = {path: path.stat().st_mtime_ns for path in results.glob("*_re*")}
     (tmp_path / "raw" / "bad.h5").unlink()

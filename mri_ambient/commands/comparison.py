@@ -1,14 +1,14 @@
 """Many scans: which settings, which method."""
 
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mri_ambient.commands.options import (
     MASK_KINDS,
     Dask,
+    Device,
     Force,
     Mask,
     PriorPath,
@@ -24,10 +24,6 @@ from mri_ambient.commands.options import (
     parse_accels,
     parse_methods,
 )
-from mri_ambient.errors import UserError
-
-if TYPE_CHECKING:
-    from mri_ambient.recon.evaluate.compare_rows import Source
 
 
 def compare(
@@ -44,56 +40,49 @@ def compare(
     tuned: TunedPath = None,
     reference: Reference = "mvue",
     seed: Seed = 0,
+    device: Device = "auto",
     out: Annotated[Path, typer.Option("--out", help="Folder of tables, figures and page.")] = Path("comparison"),
     workers: Workers = 1,
     dask: Dask = None,
     force: Force = False,
 ) -> None:
     """All methods at all R on fully sampled scans: tables, CSV, figures, a page. A rerun repeats nothing that is finished."""
-    from dataclasses import replace
-    from functools import partial
-
-    from mri_ambient.console import stderr, stdout
-    from mri_ambient.priors.runs import passed_over, place, prior_folder
+    from mri_ambient.console import stdout
+    from mri_ambient.priors.runs import prior_folder
 
     check_choice("--mask", mask, MASK_KINDS)
     magnitude = check_reference(reference)
     accels = parse_accels(accel)
-    parse_methods(methods)
-    folders = [Path(part.strip()) for part in prior.split(",") if part.strip()]
+    named = tuple(parse_methods(methods))
+    folders = tuple(Path(part.strip()) for part in prior.split(",") if part.strip())
     for folder in folders:
         prior_folder(folder)
 
+    from mri_ambient.api_compare import CompareSettings
+    from mri_ambient.api_compare import compare as compare_all
     from mri_ambient.processes import Spread
-    from mri_ambient.recon.evaluate.compare import compare as compare_all
-    from mri_ambient.recon.evaluate.compare import first_usable, write_outputs
-    from mri_ambient.recon.evaluate.compare_plan import claim, misfits, named_methods, planned_runs, priors_for, untuned
-    from mri_ambient.recon.evaluate.compare_rows import Plan
-    from mri_ambient.recon.evaluate.tuning import find_tuned
-    from mri_ambient.training.run_data import training_scans
+    from mri_ambient.recon.show.comparison import terminal_tables
 
-    named = named_methods(methods)
-    paths = raw_scans(path)
-    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed, magnitude=magnitude)
-    priors = priors_for(named, folders)
-    used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
-    studies = find_tuned(tuned, used)
-    runs = planned_runs(priors, accels, studies.values())
-    seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
-    learned = tuple(training_scans(*used))
-    plan = Plan(runs, samples, seed, mask, slices, lesions, "", seen, learned, magnitude)
-    plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
-    origins = [f"settings: {place(found)}" for found in studies]
-    notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
-    notes += untuned(runs) + misfits(runs, used) + (passed_over() if used and not folders else [])
-    for note in notes:
-        stderr.print(note)
-    claim(out, plan, force)
-    outcome = compare_all(paths, plan, out, opened, Spread(workers, dask))
-    for table in write_outputs(outcome, plan, out, notes):
+    settings = CompareSettings(
+        accels=accels,
+        methods=named,
+        priors=folders,
+        samples=samples,
+        slices=slices,
+        mask=mask,
+        lesions=lesions,
+        tuned=tuned,
+        magnitude=magnitude,
+        seed=seed,
+        device=device,
+        spread=Spread(workers, dask),
+        force=force,
+    )
+    comparison = compare_all(path, out, settings)
+    for table in terminal_tables(comparison):
         stdout.print(table)
     stdout.print(f"tables, figures and comparison.html in {out}")
-    if outcome.failed:
+    if comparison.failed:
         raise typer.Exit(2)
 
 
@@ -108,6 +97,7 @@ def tune(
     slices: Slices = None,
     mask: Mask = "random",
     seed: Seed = 0,
+    device: Device = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write (default: tuned.json beside the prior).")
     ] = None,
@@ -119,111 +109,36 @@ def tune(
 
     By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.
     """
-    from functools import partial
-
-    from mri_ambient.console import stderr, stdout
+    from mri_ambient.console import stdout
     from mri_ambient.files import refuse_existing
-    from mri_ambient.priors.runs import BUNDLED, TUNED, passed_over, prior_folder
+    from mri_ambient.priors.runs import tuning_target
 
     check_choice("--mask", mask, MASK_KINDS)
     wanted = parse_accels(accel)
-    parse_methods(methods)
-    folder = prior_folder(prior)
-    target = out or (Path() if folder == BUNDLED else folder) / TUNED
-    refuse_existing(target, force)
+    named = tuple(parse_methods(methods))
+    refuse_existing(tuning_target(out, prior), force)
 
+    from mri_ambient.api_compare import TuneSettings
+    from mri_ambient.api_compare import tune as tune_all
     from mri_ambient.processes import Spread
-    from mri_ambient.recon.evaluate.compare_plan import named_methods, priors_for
-    from mri_ambient.recon.evaluate.compare_rows import Plan
-    from mri_ambient.recon.evaluate.tuning import tune as tune_all
-    from mri_ambient.recon.evaluate.tuning import tuning_table, write_tuned
+    from mri_ambient.recon.show.tuning_table import tuning_table
 
-    named = named_methods(methods)
-    paths = raw_scans(path)
-    opened = partial(open_source, mask=mask, slices=slices, lesions=False, seed=seed)
-    truth = any(fully_sampled(p) for p in paths)
-    accels = wanted if truth else (round(opened(paths[0]).own().accel, 1),)
-    priors = priors_for(named, [prior] if prior else [])
-    for note in passed_over() if prior is None and any(prior for _, prior in priors) else []:
-        stderr.print(note)
-    plan = Plan((), samples, seed, mask, slices, False)
-    rows = target.with_name(f"{target.stem}_rows")
-    tuned, failed = tune_all(paths, priors, accels, truth, plan, rows, opened, Spread(workers, dask))
-    write_tuned(target, tuned)
-    stdout.print(tuning_table(tuned))
-    stdout.print(f"wrote {target}; `compare` and `recon` use it if it is beside the prior, or with --tuned {target}")
-    if failed:
-        raise typer.Exit(2)
-
-
-def raw_scans(path: Path) -> list[Path]:
-    """The raw scans of a folder, or the one scan. Raises UserError if there is none, or two of one name, which names rows."""
-    from mri_ambient.data_prep.readers import scan_files, suffixes
-
-    if not path.is_dir():
-        return [path]
-    paths, _ = scan_files(path)
-    if not paths:
-        raise UserError(f"{path}: holds no scan; give a folder of raw scans ({', '.join(suffixes())})")
-    for one, other in pairwise(sorted(paths, key=lambda p: p.stem)):
-        if one.stem == other.stem:
-            raise UserError(f"{other}: has the name of {one.name}, and a scan is known by it here; rename one of them")
-    return paths
-
-
-def fully_sampled(path: Path) -> bool:
-    """False too if the file is no scan, which is reported when its turn comes."""
-    from mri_ambient.data_prep.readers import read_scan
-
-    try:
-        return read_scan(path).fully_sampled
-    except UserError:
-        return False
-
-
-def open_source(
-    path: Path, *, mask: str, slices: int | None, lesions: bool, seed: int, magnitude: str = "mvue"
-) -> "Source":
-    """What `recon` may know of a raw scan and can't read itself."""
-    from dataclasses import replace
-
-    from mri_ambient.data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
-    from mri_ambient.data_prep.readers import read_scan
-    from mri_ambient.data_prep.readout import crop_readout
-    from mri_ambient.recon.evaluate.compare_rows import Case, Source
-    from mri_ambient.recon.evaluate.lesions import Lesioned, lesion_kspace, place_lesions
-    from mri_ambient.recon.reference import reference_of
-
-    scan = read_scan(path)
-    digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))
-    if slices is not None:
-        first = max(0, (len(scan.kspace) - slices) // 2)
-        middle = slice(first, first + slices)
-        scan = replace(
-            scan, kspace=scan.kspace[middle], sens_maps=None if scan.sens_maps is None else scan.sens_maps[middle]
-        )
-
-    def case(accel: float) -> Case:
-        # with lesions the maps are the ACS's alone: those of all lines would take a little of a lesion for a coil's
-        settings = PrepareSettings(accel, mask, maps="espirit" if lesions and scan.sens_maps is None else None)
-        volume = prepare(scan, settings)
-        reference = reference_of(complete(scan, volume), magnitude, crop_readout(scan.kspace, scan))
-        if not lesions:
-            return Case(volume, reference)
-        whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
-        placed = place_lesions(whole, seed)
-        added = scan.kspace + scan.mask * lesion_kspace(whole, placed, scan.kspace.shape[-2])
-        ill = replace(scan, kspace=added)
-        volume_ill = prepare(ill, settings)
-        reference_ill = reference_of(complete(ill, volume_ill), magnitude, crop_readout(ill.kspace, ill))
-        return Case(volume, reference, Lesioned(volume_ill, reference_ill, placed))
-
-    return Source(
-        name=path.stem,
-        subject=scan.subject or path.stem,
-        simulated=scan.simulated,
-        fully_sampled=scan.fully_sampled,
-        sha256=digest,
-        case=case,
-        own=lambda: prepare(scan, PrepareSettings()),
+    settings = TuneSettings(
+        accels=wanted,
+        methods=named,
+        prior=prior,
+        samples=samples,
+        slices=slices,
+        mask=mask,
+        seed=seed,
+        device=device,
+        spread=Spread(workers, dask),
+        force=force,
     )
+    found = tune_all(path, out, settings)
+    stdout.print(tuning_table(found.tuned))
+    stdout.print(
+        f"wrote {found.path}; `compare` and `recon` use it if it is beside the prior, or with --tuned {found.path}"
+    )
+    if found.failed:
+        raise typer.Exit(2)

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from mri_ambient.commands.options import EXPORT_FORMATS, Force, check_choice
+from mri_ambient.commands.options import Force, check_choice
+from mri_ambient.recon.export.registry import EXPORTERS
 
 
 def export(
     file: Annotated[Path, typer.Argument(help="A reconstruction, made by `recon`.")],
-    to: Annotated[str, typer.Option("--to", help="nifti, dicom, h5 (fastMRI's layout), png or figure.")],
+    to: Annotated[str, typer.Option("--to", help=f"{', '.join(EXPORTERS)} (h5 is fastMRI's layout).")],
     series: Annotated[
         str,
         typer.Option(
@@ -33,26 +34,12 @@ def export(
     force: Force = False,
 ) -> None:
     """A reconstruction as NIfTI, DICOM, fastMRI's HDF5 or PNG, which say what is not known of its geometry; or as a figure."""
-    from mri_ambient.recon.outputs import check_figure_path
-
-    check_choice("--to", to, EXPORT_FORMATS)
-    target = out or file.with_name(f"{file.stem.removesuffix('_recon')}_figure.pdf")
-    if to == "figure":
-        check_figure_path("--out", target, force)
+    check_choice("--to", to, tuple(EXPORTERS))
 
     from mri_ambient.console import stdout
     from mri_ambient.recon.export.patient import Patient
-    from mri_ambient.recon.export.write import export as write
-    from mri_ambient.recon.show.figure import draw_study
-    from mri_ambient.recon.show.recon_file import read_reconstruction
-    from mri_ambient.recon.show.series import chosen_series
+    from mri_ambient.recon.result import read_result
 
     patient = Patient.of(patient_name, patient_id, patient_birth_date, patient_sex)
-    study = read_reconstruction(file)
-    if to == "figure":
-        draw_study(target, study, slice, chosen_series(study, series) if series else ())
-        written = [target]
-    else:
-        written = write(study, to, chosen_series(study, series), out, force, patient)
-    for path in written:
+    for path in read_result(file).export(to, out, series, force, slice, patient):
         stdout.print(f"wrote {path}", highlight=False, markup=False)

@@ -19,7 +19,6 @@ TRAIN_CHOICES = {
 WHITENING = ("auto", "noise-scan", "none")
 MAP_SETS = ("auto", "1", "2")
 MAGNITUDES = ("mvue", "rss")
-EXPORT_FORMATS = ("nifti", "dicom", "h5", "png", "figure")
 MAPS = ("joint", "espirit", "sigpy", "bart", "file")
 
 Accel = Annotated[

@@ -165,9 +165,9 @@ def report(
     refuse_existing(target, force)
 
     from mri_ambient.console import stdout
-    from mri_ambient.recon.show.page import write_report
+    from mri_ambient.recon.result import read_result
 
-    for text in write_report(target, file):
+    for text in read_result(file).report(target, force):
         stdout.print(f"{target} leaves out {text}", markup=False)
     stdout.print(f"wrote {target}", markup=False)
 
@@ -185,10 +185,10 @@ def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices",
     from mri_ambient.recon.show.summary import table
 
     tools = tools_for(choices)
-    outcome = run_methods(*made_ready(found, settings, choices.magnitude), choices, tools)
-    left_out = write_all(outcome, outputs)
-    stdout.print(table(outcome.volume, outcome.results, outcome.reference, outcome.held_out, outcome.magnitude))
-    for note in [*outcome.notes, *left_out]:
+    result = run_methods(*made_ready(found, settings, choices.magnitude), choices, tools)
+    left_out = write_all(result, outputs)
+    stdout.print(table(result))
+    for note in [*result.notes, *left_out]:
         stdout.print(note, markup=False)
     stdout.print(f"wrote {outputs.file}, {outputs.panel} and {outputs.page}", markup=False)
     if outputs.figure is not None:

@@ -41,6 +41,12 @@ def kind_of(folder: Path) -> str | None:
     return _read(folder / CARD).get("kind")
 
 
+def tuning_target(out: Path | None, prior: Path | None) -> Path:
+    """Where settings are kept that were tuned with ``prior``: beside it, of ours in the working folder; or in ``out``."""
+    folder = prior_folder(prior)
+    return out or (Path() if folder == BUNDLED else folder) / TUNED
+
+
 def newest_run(runs: Path = RUNS) -> Path | None:
     """The finished run in which a prior that reconstructs was written last, None if there is none."""
     return _survey(runs)[0]

@@ -15,11 +15,11 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
 from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
 from mri_ambient.recon.choices import Choices
-from mri_ambient.recon.evaluate.compare import write_csv
 from mri_ambient.recon.outputs import free, names
+from mri_ambient.recon.result_file import read_data, read_made_from
 from mri_ambient.recon.run_methods import identity, run_methods, tools_for, write_all
+from mri_ambient.recon.show.comparison import write_csv
 from mri_ambient.recon.show.folder_summary import Row, rows_of
-from mri_ambient.recon.show.recon_file import read_made_from, read_reconstruction
 from mri_ambient.workflows.opening import made_ready, read, scans_of
 
 CSV = "recon_summary.csv"
@@ -95,12 +95,12 @@ def reconstruct_file(
             if not taken.file.exists():
                 break
             if read_made_from(taken.file) == made_from and all(output.exists() for output in taken.all):
-                return [*rows_of(read_reconstruction(taken.file))], [], False
+                return [*rows_of(read_data(taken.file), taken.file)], [], False
         outputs = free(names(out, path.stem, settings.accel, choices.kept))
-    outcome = run_methods(*made_ready(read(path, settings), settings, choices.magnitude), choices, tools)
-    write_all(replace(outcome, made_from=made_from), outputs)
-    warnings = [note for note in outcome.notes if note.startswith("warning")]
-    return [*rows_of(read_reconstruction(outputs.file))], warnings, True
+    result = run_methods(*made_ready(read(path, settings), settings, choices.magnitude), choices, tools)
+    write_all(replace(result, made_from=made_from), outputs)
+    warnings = [note for note in result.notes if note.startswith("warning")]
+    return [*rows_of(result, outputs.file)], warnings, True
 
 
 cached_tools = lru_cache(maxsize=1)(tools_for)

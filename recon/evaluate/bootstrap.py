@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Generator
+import numpy as np
+from scipy.stats import bootstrap
 
 DRAWS, LEVEL, FEWEST = 10_000, 0.95, 3
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """low, high: None with fewer than FEWEST subjects, too few to say."""
+    """A mean over subjects.
+
+    Attributes:
+        mean: of the subjects' means.
+        low: where its interval of LEVEL begins; None with fewer than FEWEST subjects, too few to say.
+        high: where it ends; None where ``low`` is.
+        subjects: how many.
+    """
 
     mean: float
     low: float | None
@@ -22,17 +29,24 @@ class Estimate:
 def over_subjects(values: Sequence[float], subjects: Sequence[str], seed: int) -> Estimate:
     """The mean of the subjects' means, and its percentile bootstrap interval of LEVEL (Efron, Ann. Statist. 7:1, 1979).
 
-    values: one a scan. subjects: whose scan it is; scans of one subject are drawn, or not, together. The same subjects and seed
-    give the same draws, so that methods are judged on the same ones.
+    Args:
+        values: one a scan.
+        subjects: whose scan it is; scans of one subject are drawn, or not, together.
+        seed: the same subjects and seed give the same draws, so that methods are judged on the same ones.
+
+    Example:
+        >>> over_subjects([1.0, 2.0, 3.0], ["a", "b", "b"], seed=0)
+        Estimate(mean=1.75, low=None, high=None, subjects=2)
     """
     of_subject: dict[str, list[float]] = {}
     for value, subject in sorted(zip(values, subjects, strict=True), key=lambda pair: pair[1]):
         of_subject.setdefault(subject, []).append(value)
-    means = torch.tensor([sum(those) / len(those) for those in of_subject.values()], dtype=torch.float64)
-    count = len(means)
+    means = np.array([sum(those) / len(those) for those in of_subject.values()])
+    mean, count = float(means.mean()), len(means)
     if count < FEWEST:
-        return Estimate(means.mean().item(), None, None, count)
-    drawn = torch.randint(count, (DRAWS, count), generator=Generator().manual_seed(seed))
-    levels = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
-    low, high = means[drawn].mean(1).quantile(levels).tolist()
-    return Estimate(means.mean().item(), low, high, count)
+        return Estimate(mean, None, None, count)
+    rng = np.random.default_rng(seed)
+    drawn = bootstrap(
+        (means,), np.mean, n_resamples=DRAWS, confidence_level=LEVEL, method="percentile", rng=rng
+    ).confidence_interval
+    return Estimate(mean, float(drawn.low), float(drawn.high), count)

@@ -44,15 +44,15 @@ def determined_share(measurement: Measurement, name: str, seed: int) -> Float[Te
 def behind_lines(sense: Sense, weight: float) -> Share:
     """Row by row, which a line mask leaves independent: A^H A of a row is P o (S^H S), P = F^H M F, o entry by entry; rows of
     two sets are twice as long."""
-    mask, sets = sense.mask[0], sense.sets
+    mask, sets, device = sense.mask[0], sense.sets, sense.maps.device
     columns = len(mask)
-    fourier = fftc(torch.eye(columns, dtype=sense.maps.dtype), (-1,)).T
+    fourier = fftc(torch.eye(columns, dtype=sense.maps.dtype, device=device), (-1,)).T
     spread = (fourier.mH @ (mask[:, None] * fourier)).repeat(sets, sets)
     shares = []
     maps = apart(sense.maps, sets).permute(2, 0, 1, 3).flatten(2)  # [y, coil, set x]
     for rows in maps.split(max(1, TOGETHER // (sets * columns) ** 2)):
         normal = spread * (rows.mH @ rows)
-        inverse = torch.linalg.inv(normal + weight * torch.eye(sets * columns))
+        inverse = torch.linalg.inv(normal + weight * torch.eye(sets * columns, device=device))
         shares.append(1 - weight * inverse.diagonal(dim1=-2, dim2=-1).real)
     return torch.cat(shares).unflatten(1, (sets, columns)).movedim(1, 0).flatten(0, 1)
 
@@ -61,10 +61,10 @@ def behind_samples(sense: Sense, weight: float, generator: Generator) -> Share:
     """By Hutchinson's probes (Bekas, Kokiopoulou & Saad, Appl. Numer. Math. 57:1214, 2007): the diagonal of B is the mean of
     conj(v) * B v over random v of modulus 1, here B = (A^H A + l)^-1 A^H A by conjugate gradients."""
     shape = sense.maps.shape[1:]
-    total = torch.zeros(shape)
+    total = torch.zeros(shape, device=sense.maps.device)
     for _ in range(PROBES):
         turns = torch.randint(4, shape, generator=generator)
-        probe = torch.polar(torch.ones(shape), turns * torch.pi / 2)
+        probe = torch.polar(torch.ones(shape), turns * torch.pi / 2).to(total.device)
         solved = regularised_solution(sense, sense.gram(probe), None, weight, ITERATIONS)
         total += (probe.conj() * solved).real
     return total / PROBES

@@ -79,7 +79,7 @@ def misfit(measurement: Measurement) -> Misfit:
     draw of n. The noise level is the scan's own, or what the median of the misfit tells, if that is less: without a noise
     scan the first is an upper bound, and wrong maps leave most of their misfit near the centre of k-space, not at the median.
     """
-    sense, kspace = measurement.operator, measurement.sense.apply_mask(measurement.kspace)
+    sense, kspace = measurement.sense, measurement.sense.apply_mask(measurement.kspace)
     noise = torch.randn(kspace.shape, dtype=kspace.dtype, generator=Generator().manual_seed(0)).to(kspace.device)
     wrong, noise = _unfitted(measurement, kspace), _unfitted(measurement, sense.apply_mask(noise))
     measured = sense.mask.unsqueeze(-3).expand(kspace.shape)

@@ -1,4 +1,5 @@
-"""Whether the spread of K samples says how wrong their mean is: intervals, their coverage, and the factor that mends it."""
+"""Whether the spread of K samples says how wrong their mean is: intervals, their coverage, and the scale of the std that mends
+it."""
 
 import numpy as np
 import torch
@@ -22,7 +23,15 @@ def standardised_errors(
     complex number. Where the posterior is circular half of it lies along the mean, and where it is narrow against the mean
     only that half changes the magnitude. std^2 is itself estimated, from 2 (K - 1) real numbers: the ratio follows Student's t
     of that many degrees of freedom. Where |mean| is not much more than std (air) this is an approximation. The reference's own
-    noise is part of the error. Raises UserError if K is 1.
+    noise is part of the error.
+
+    Args:
+        found: K samples.
+        reference: the truth, in the same units.
+        support: pixels to judge, such as :func:`tissue`.
+
+    Raises:
+        UserError: K is 1.
     """
     count = found.samples.shape[1]
     if count < 2:
@@ -33,28 +42,62 @@ def standardised_errors(
 
 
 def tissue(reference: Complex[Tensor, "slice y x"], support: Bool[Tensor, "slice y x"]) -> Bool[Tensor, "slice y x"]:
-    """Where coils see, and |reference| is above AIR of its maximum: elsewhere there is no magnitude to be sure of, only noise,
-    and most of an image is elsewhere."""
+    """Where coils see, and |reference| is above AIR of its maximum.
+
+    Elsewhere there is no magnitude to be sure of, only noise, and most of an image is elsewhere.
+
+    Args:
+        reference: the truth.
+        support: where coils see.
+    """
     magnitude = reference.abs()
     return support & (magnitude > AIR * magnitude.max())
 
 
 def half_width(level: float, degrees: int) -> float:
-    """t_{(1 + level) / 2, degrees}: within so many standard errors lies a share ``level`` of Student's t."""
+    """t_{(1 + level) / 2, degrees}: within so many standard errors lies a share ``level`` of Student's t.
+
+    Args:
+        level: 0 to 1.
+        degrees: of freedom.
+
+    Example:
+        >>> round(half_width(0.9, 14), 3)
+        1.761
+    """
     return float(student.ppf((1 + level) / 2, degrees))
 
 
-def coverage(errors: Float[np.ndarray, " n"], level: float, samples: int, temperature: float = 1.0) -> float:
-    """The share of pixels inside |mean| +- T t_{(1 + level) / 2, 2 (K - 1)} sqrt(1 + 1/K) std / sqrt(2), T the ``temperature``;
-    errors: :func:`standardised_errors`. It is ``level`` if the spread is calibrated."""
-    return float((errors <= temperature * half_width(level, 2 * (samples - 1))).mean())
+def coverage(errors: Float[np.ndarray, " n"], level: float, samples: int, std_scale: float = 1.0) -> float:
+    """The share of pixels inside |mean| +- c t_{(1 + level) / 2, 2 (K - 1)} sqrt(1 + 1/K) std / sqrt(2).
+
+    It is ``level`` if the spread is calibrated.
+
+    Args:
+        errors: :func:`standardised_errors`.
+        level: what the intervals promise, 0 to 1.
+        samples: K.
+        std_scale: c, by which the std is multiplied.
+    """
+    return float((errors <= std_scale * half_width(level, 2 * (samples - 1))).mean())
 
 
-def temperature(errors: Float[np.ndarray, " n"], samples: int, level: float = 0.9) -> float:
-    """The T by which the std of validation scans has to be multiplied for intervals of ``level`` to cover as much."""
+def std_scale_of(errors: Float[np.ndarray, " n"], samples: int, level: float = 0.9) -> float:
+    """By what the std has to be multiplied for intervals of ``level`` to cover as much; found on validation scans.
+
+    Args:
+        errors: their :func:`standardised_errors`.
+        samples: K.
+        level: 0 to 1.
+    """
     return float(np.quantile(errors, level)) / half_width(level, 2 * (samples - 1))
 
 
 def spread_over_error(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> float:
-    """Root mean square std over root mean square |mean - reference|, over all pixels."""
+    """Root mean square std over root mean square |mean - reference|, over all pixels.
+
+    Args:
+        found: K samples.
+        reference: the truth, in the same units.
+    """
     return float(found.std.norm() / (found.mean - reference).norm())

@@ -1,1 +1,1 @@
-"""What is shown of a result: file, panel, page, figures, notebooks, a reading study."""
+"""What is shown of a result: table, panel, page, figures, notebooks, a reading study."""

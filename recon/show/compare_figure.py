@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mri_ambient.recon.evaluate.compare_rows import Row
-from mri_ambient.recon.evaluate.compare_summary import Summary
+from mri_ambient.recon.evaluate.bootstrap import FEWEST
+from mri_ambient.recon.evaluate.compare_summary import MEAN, Summary
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
+from mri_ambient.recon.evaluate.rows import ComparedScan
 from mri_ambient.recon.show.figure import METADATA, Block, print_figure, save
 from mri_ambient.recon.show.panel import NOTICE
 
-AXES = {  # measure of the mean -> (title, measure of one sample, the value of a perfect method)
-    "NRMSE_mean": ("NRMSE", "NRMSE_one", None),
-    "SSIM_mean": ("SSIM", "SSIM_one", None),
+Axes = dict[str, tuple[str, str | None, float | None]]
+OTHER_AXES: Axes = {  # measure of the mean -> (title, measure of one sample, the value of a perfect method)
     "coverage_90": ("coverage of 90 % intervals", None, 0.9),
     "lesion_recovery": ("lesion contrast recovered", None, 1.0),
 }
@@ -22,7 +23,9 @@ AXES = {  # measure of the mean -> (title, measure of one sample, the value of a
 def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
     """Write ``stem``.png, .svg and .pdf: filled, joined points are means of all samples with their 95 % intervals over
     subjects, open ones a single sample."""
-    known = {m: text for m, text in AXES.items() if any(m in summary.estimates for summary in summaries)}
+    axes: Axes = {f"{k}_mean": (metric.title, f"{k}_one", None) for k, metric in METRICS.items() if metric.plotted}
+    axes |= OTHER_AXES
+    known = {m: text for m, text in axes.items() if any(m in summary.estimates for summary in summaries)}
     labels = list(dict.fromkeys(summary.label for summary in summaries))
     accels = sorted({summary.accel for summary in summaries})
     figure = Figure(figsize=(4.2 * len(known), 4.6), layout="constrained")
@@ -55,18 +58,18 @@ def draw_errors(stem: Path, summaries: Sequence[Summary], title: str) -> None:
     figure.axes[0].plot([], [], color="black", marker="o", markersize=5, mfc="none", ls=":", lw=1, label="one sample")
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
-    subjects = min(s.estimates["NRMSE_mean"].subjects for s in summaries)
+    subjects = min(s.estimates[MEAN].subjects for s in summaries)
     bars_are = (
-        "bars: 95 % bootstrap interval over subjects" if subjects >= 3 else f"n = {subjects} subjects: no interval"
+        "bars: 95 % bootstrap interval over subjects" if subjects >= FEWEST else f"n = {subjects} subjects: no interval"
     )
     figure.suptitle(f"{title}\n{bars_are}. {NOTICE}", fontsize=8)
     save_all(figure, stem)
 
 
-def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> bool:
+def draw_pictures(stem: Path, rows: Sequence[ComparedScan], folder: Path) -> bool:
     """Write ``stem``.png, .svg and .pdf: the middle slice of one scan at each R by all methods that did not fail at one, see
     :func:`mri_ambient.recon.show.figure.print_figure`. Writes nothing and returns False if each did."""
-    accels, labels = sorted({row["accel"] for row in rows}), [row["label"] for row in rows]
+    accels, labels = sorted({row.accel for row in rows}), [row.label for row in rows]
     everywhere = {label for label in labels if labels.count(label) == len(accels)}  # one may have failed at an R
     if not everywhere:
         return False
@@ -74,13 +77,13 @@ def draw_pictures(stem: Path, rows: Sequence[Row], folder: Path) -> bool:
     for accel in accels:
         images, truth = {}, None
         for row in rows:
-            if row["accel"] == accel and row["label"] in everywhere:
-                with np.load(folder / row["picture"]) as arrays:
-                    images[row["label"]], truth = arrays["image"], arrays["reference"]
+            if row.accel == accel and row.label in everywhere and row.picture:
+                with np.load(folder / row.picture) as arrays:
+                    images[row.label], truth = arrays["image"], arrays["reference"]
         blocks.append(Block(f"R = {accel:g}", images, truth))
-    realised = sorted({row["realised_accel"] for row in rows})
+    realised = sorted({row.realised_accel for row in rows})
     caption = (
-        f"{rows[0]['scan']} ({rows[0]['kind']}), middle slice, mean of all samples, {rows[0]['reference']}, realised R = "
+        f"{rows[0].scan} ({rows[0].kind}), middle slice, mean of all samples, {rows[0].reference}, realised R = "
         f"{', '.join(f'{accel:.2f}' for accel in realised)}."
     )
     save_all(print_figure(blocks, caption), stem)

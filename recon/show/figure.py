@@ -17,9 +17,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
+from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.show.panel import GAIN, NOTICE, Image, common_window
-from mri_ambient.recon.show.recon_file import Study
-from mri_ambient.recon.show.series import Series, every_series
+from mri_ambient.recon.show.series import Series, chosen_series, every_method
 
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}  # the same figure gives the same bytes
 DPI = 300
@@ -54,35 +54,35 @@ class Box:
         return image[self.top : self.top + self.side, self.left : self.left + self.side]
 
 
-def draw_study(path: Path, study: Study, index: int | None = None, series: Sequence[Series] = ()) -> None:
+def draw_figure(path: Path, result: ResultData, index: int | None = None, series: Sequence[Series] = ()) -> None:
     """Write the figure of one slice (default: the middle one) as pdf, svg or png, whichever ``path`` ends in.
 
     series: magnitudes, and the std, to show; by default every method's and the std. The reference is always there, if known.
     Raises UserError if there is no such slice or no magnitude among the series.
     """
-    count = len(study.mean)
+    count = len(result)
     index = count // 2 if index is None else index
     if not 0 <= index < count:
-        raise UserError(f"{study.path}: has no slice {index}; choose one of 0 to {count - 1} with --slice")
-    found = every_series(study)
-    chosen = series or [found[name] for name in (*study.others, "mean", "std") if name in found]
-    block = study_block(study, index, [volume for one in chosen for volume in one.split()])
-    about = study.about
+        raise UserError(f"{result.label}: has no slice {index}; choose one of 0 to {count - 1} with --slice")
+    chosen = series or chosen_series(result, by_default=every_method)
+    block = block_of(result, index, [volume for one in chosen for volume in one.split()])
+    about = result.about
     kind = "simulated, " if about.simulated else ""
     of = f" of 0 to {count - 1}" if count > 1 else ""
     caption = f"{about.name} ({kind}slice {index}{of}), R = {about.accel:.2f}, ACS {about.acs[1]} lines."
     save(print_figure([block], caption), path)
 
 
-def study_block(study: Study, index: int, series: Sequence[Series]) -> Block:
-    shown = {one.name: (one.title, one.images[0, index].numpy()) for one in series}
+def block_of(result: ResultData, index: int, series: Sequence[Series]) -> Block:
+    """One slice of them."""
+    shown = {one.name: (one.title, one.images[0, index]) for one in series}
     if "determined" in shown:
         raise UserError("--series determined: is no magnitude; a figure shows magnitudes and the std")
     _, std = shown.pop("std", ("", None))
     shown.pop("reference", None)
     if not shown:
         raise UserError("--series: names no magnitude; choose at least one, such as mean")
-    reference = None if study.reference is None else study.reference[index].numpy()
+    reference = None if result.reference is None else result.reference[index]
     return Block("", dict(shown.values()), reference, std)
 
 

@@ -1,32 +1,33 @@
 """Many reconstructions in one table: a line for each scan and method in CSV, a row for each scan in the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from mri_ambient.recon.evaluate.metrics import METRICS
-from mri_ambient.recon.show.recon_file import Study
+from mri_ambient.recon.evaluate.metrics.registry import METRICS
+from mri_ambient.recon.result_data import ResultData
+from mri_ambient.recon.scores import errors_of, mean_held_out
+from mri_ambient.recon.show.summary import number
 
 Row = dict[str, Any]
 
 
-def rows_of(study: Study) -> Iterator[Row]:
+def rows_of(result: ResultData, file: Path) -> Iterator[Row]:
     """Of each method, the kept one first: errors of its mean if there is a reference (of two sets of maps, of the first's
-    images), hidden lines, misfit."""
-    about, held = study.about, study.held_out
-    for name, residuals in study.residuals.items():
-        image = study.mean.abs() if name == about.method else study.others[name]
+    images, as its ``file`` holds them), hidden lines, misfit."""
+    about, held = result.about, result.held_out
+    for name, residual in result.mean_residuals.items():
         row: Row = {"scan": about.name, "method": name, "kept": name == about.method, "accel": about.accel}
-        row |= {"slices": len(study.mean), "simulated": about.simulated}
-        for metric, measure in METRICS.items():
-            row[metric] = None if study.reference is None else measure(study.reference.numpy(), image.numpy())
-        row["held_out"] = None if held is None or name not in held.errors else float(held.errors[name].mean())
+        row |= {"slices": len(result), "simulated": about.simulated}
+        row |= dict.fromkeys(METRICS) | errors_of(result.magnitudes[name], result.reference)
+        row["held_out"] = mean_held_out(held, name)
         row["held_out_noise"] = None if held is None else float(held.noise.mean())
-        row["residual"] = float(residuals.mean())
-        row["file"] = study.path.name
+        row["residual"] = residual
+        row["file"] = file.name
         yield row
 
 
@@ -45,7 +46,3 @@ def scans_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             hidden, misfit = number(row["held_out"], 2), number(row["residual"], 2)
             table.add_row(escape(row["file"]), accel, nrmse, ssim, hidden, of_others, misfit)
     return table
-
-
-def number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

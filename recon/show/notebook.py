@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
+from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.show.panel import GAIN, NOTICE, Image, Pane, draw_rows
-from mri_ambient.recon.show.recon_file import Study
 from mri_ambient.recon.show.series import window_of
 
 STATIC = "MRI_AMBIENT_STATIC"  # set to anything: no widgets
@@ -53,28 +53,27 @@ def explore(draw: Callable[..., Figure], **choices: Sequence[Any]) -> None:
     display(VBox([*sliders.values(), interactive_output(lambda **chosen: show(draw(**chosen)), sliders)]))
 
 
-def methods_beside_each_other(study: Study, slice: int, brightness: float = 1.0) -> Figure:
+def methods_beside_each_other(result: ResultData, slice: int, brightness: float = 1.0) -> Figure:
     """Every method in one window, ``brightness`` times as bright as usual; below, if the truth is known, its error."""
-    white = window_of(study) / brightness
-    images = {name: image[slice].numpy() for name, image in study.others.items()}
-    images[study.about.method] = study.mean[slice].abs().numpy()
+    white = window_of(result) / brightness
+    images = {name: image[slice] for name, image in result.magnitudes.items()}
     rows: list[list[Pane | None]] = [[Pane(name, image, "gray", white) for name, image in images.items()]]
-    if study.reference is not None:
-        truth = study.reference[slice].numpy()
+    if result.reference is not None:
+        truth = result.reference[slice]
         errors = [Pane(f"|error| x{GAIN}", np.abs(image - truth), "magma", white / GAIN) for image in images.values()]
         rows = [[Pane("fully sampled", truth, "gray", white), *rows[0]], [None, *errors]]
-    return draw_rows(rows, titled(study, slice), 2.6)
+    return draw_rows(rows, titled(result, slice), 2.6)
 
 
-def how_sure(study: Study, slice: int, least: float = DOUBTFUL) -> Figure:
+def how_sure(result: ResultData, slice: int, least: float = DOUBTFUL) -> Figure:
     """The mean, the std of the samples, and the mean again, tinted where the data determine less than ``least`` of a pixel."""
-    white, image = window_of(study), study.mean[slice].abs().numpy()
+    white, image = window_of(result), result.magnitudes[result.about.method][slice]
     panes = [
-        Pane(f"{study.about.method}, mean", image, "gray", white),
-        Pane(f"std of the samples x{GAIN}", study.std[slice].numpy(), "magma", white / GAIN),
-        tinted_pane(image, study.determined_share[slice].numpy(), white, least),
+        Pane(f"{result.about.method}, mean", image, "gray", white),
+        Pane(f"std of the samples x{GAIN}", result.raw_std[slice], "magma", white / GAIN),
+        tinted_pane(image, result.determined_share[slice], white, least),
     ]
-    return draw_rows([panes], titled(study, slice), 3.2)
+    return draw_rows([panes], titled(result, slice), 3.2)
 
 
 def tinted_pane(image: Image, share: Image, white: float, least: float = DOUBTFUL) -> Pane:
@@ -89,46 +88,43 @@ def tinted(image: Image, where: Bool[np.ndarray, "y x"], white: float) -> Colour
     return np.where(where[..., None], 0.65 * grey + 0.35 * np.array(TINT), grey)
 
 
-def titled(study: Study, slice: int) -> str:
-    return f"{study.about.name}, slice {slice} of 0 to {len(study.mean) - 1}, R={study.about.accel:.2f}"
+def titled(result: ResultData, slice: int) -> str:
+    return f"{result.about.name}, slice {slice} of 0 to {len(result) - 1}, R={result.about.accel:.2f}"
 
 
-def accelerations(studies: Mapping[float, Study], slice: int) -> Figure:
+def accelerations(results: Mapping[float, ResultData], slice: int) -> Figure:
     """A row an R: truth (if known), every method, std, and the share of each pixel that the data determine."""
-    white = max(window_of(study) for study in studies.values())
+    white = max(window_of(result) for result in results.values())
     rows: list[list[Pane | None]] = []
-    for accel, study in studies.items():
-        row = [] if study.reference is None else [Pane("fully sampled", study.reference[slice].numpy(), "gray", white)]
-        row += [
-            Pane(f"{name}, R={accel:g}", image[slice].numpy(), "gray", white) for name, image in study.others.items()
-        ]
-        row.append(Pane(f"{study.about.method}, R={accel:g}", study.mean[slice].abs().numpy(), "gray", white))
-        row.append(Pane(f"std x{GAIN}", study.std[slice].numpy(), "magma", white / GAIN))
-        row.append(Pane("determined, 0 to 1", study.determined_share[slice].numpy(), "viridis", 1.0))
+    for accel, result in results.items():
+        row = [] if result.reference is None else [Pane("fully sampled", result.reference[slice], "gray", white)]
+        row += [Pane(f"{name}, R={accel:g}", image[slice], "gray", white) for name, image in result.magnitudes.items()]
+        row.append(Pane(f"std x{GAIN}", result.raw_std[slice], "magma", white / GAIN))
+        row.append(Pane("determined, 0 to 1", result.determined_share[slice], "viridis", 1.0))
         rows.append(list(row))
-    first = next(iter(studies.values()))
+    first = next(iter(results.values()))
     return draw_rows(rows, f"{first.about.name}, slice {slice}", 2.1)
 
 
-def errors_against_acceleration(studies: Mapping[float, Study]) -> Figure:
+def errors_against_acceleration(results: Mapping[float, ResultData]) -> Figure:
     """NRMSE of each method's magnitude, and what samples that are draws of the posterior would make it for their mean:
     sqrt((1 + 1/K) / 2) ||std|| / ||reference||, see
     :func:`mri_ambient.recon.evaluate.std_calibration.standardised_errors`. All need a reference and samples."""
     found: dict[str, list[float]] = {}
     predicted = []
-    for study in studies.values():
-        assert study.reference is not None
-        assert study.samples is not None
-        truth, count = study.reference.numpy(), study.samples.shape[1]
-        for name, image in {**study.others, study.about.method: study.mean.abs()}.items():
-            found.setdefault(name, []).append(nrmse(truth, image.numpy()))
-        predicted.append(((1 + 1 / count) / 2) ** 0.5 * float(study.std.norm() / study.reference.norm()))
+    for result in results.values():
+        assert result.reference is not None
+        assert result.samples is not None
+        truth, count = result.reference, result.samples.shape[1]
+        for name, image in result.magnitudes.items():
+            found.setdefault(name, []).append(nrmse(truth, image))
+        predicted.append(((1 + 1 / count) / 2) ** 0.5 * float(np.linalg.norm(result.raw_std) / np.linalg.norm(truth)))
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axis = figure.subplots()
     for name, errors in found.items():
-        axis.plot(list(studies), errors, marker="o", label=name)
-    axis.plot(list(studies), predicted, ls="--", color="black", label="as the samples' std predicts")
-    axis.set(xlabel="R", ylabel="NRMSE", ylim=(0, None), xticks=list(studies))
+        axis.plot(list(results), errors, marker="o", label=name)
+    axis.plot(list(results), predicted, ls="--", color="black", label="as the samples' std predicts")
+    axis.set(xlabel="R", ylabel="NRMSE", ylim=(0, None), xticks=list(results))
     axis.legend(frameon=False, fontsize=8)
     axis.set_title(NOTICE, fontsize=8)
     return figure

@@ -17,10 +17,10 @@ from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.recon.reference import NAMES
+from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.show.compare_page import bullets
-from mri_ambient.recon.show.page_volumes import FINE, GREY, Carried, carry, nifti_gz, window
+from mri_ambient.recon.show.page_volumes import FINE, GREY, Carried, carry, nifti_gz, white_of
 from mri_ambient.recon.show.panel import GAIN, NOTICE
-from mri_ambient.recon.show.recon_file import Study
 from mri_ambient.recon.show.summary import NO_SPREAD, explained
 
 LIMIT = 60_000_000  # bytes of a page; browsers and mail take no more gladly
@@ -34,14 +34,14 @@ PRIOR_KINDS = {
 Facts = Mapping[str, str]
 
 
-def write_report(path: Path, reconstruction: Path) -> tuple[str, ...]:
-    """Write the page of a reconstruction's file; returns what was left out to keep it below LIMIT, in sentences.
+def write_report(path: Path, result: ResultData) -> tuple[str, ...]:
+    """Write the page of a result; returns what was left out to keep it below LIMIT, in sentences.
 
-    Raises UserError if the file can't be shown (:func:`mri_ambient.recon.show.page_volumes.carry`), NiiVue isn't there, or
+    Raises UserError if it can't be shown (:func:`mri_ambient.recon.show.page_volumes.carry`), NiiVue isn't there, or
     ``path`` can't be written.
     """
     script = niivue_script()
-    carried = carry(reconstruction, LIMIT - len(script.encode()) - 500_000)  # for all that is not an image
+    carried = carry(result, LIMIT - len(script.encode()) - 500_000)  # for all that is not an image
     with atomic_write(path) as temporary:
         temporary.write_text(page(carried, script), encoding="utf-8", newline="\n")
     return carried.left_out
@@ -60,16 +60,16 @@ def niivue_script() -> str:
 
 
 def page(carried: Carried, niivue: str) -> str:
-    study, about = carried.study, carried.study.about
+    result, about = carried.result, carried.result.about
     style = (PAGE / "report.css").read_text(encoding="utf-8")
     program = closed((PAGE / "report.js").read_text(encoding="utf-8"))
     hashes = " ".join(f"'sha256-{sha256(script)}'" for script in (niivue, program))
-    blank = nifti_gz(np.zeros((1, *study.mean.shape[-2:]), np.float32), FINE, study.pixel_mm or (1.0, 1.0))
+    blank = nifti_gz(np.zeros((1, *result.mean.shape[-2:]), np.float32), FINE, result.pixel_mm or (1.0, 1.0))
     texts = carried.texts | {"blank": base64.b64encode(blank).decode()}
     shown = {
-        "panes": list(panes(study)),
+        "panes": list(panes(result)),
         "slices": list(carried.slices),
-        "samples": sample_count(study),
+        "samples": sample_count(result),
         "grey": GREY,
         "gain": GAIN,
     }
@@ -79,16 +79,16 @@ def page(carried: Carried, niivue: str) -> str:
         title=escape(about.name),
         notice=escape(NOTICE),
         kind="simulated scan" if about.simulated else "raw scan",
-        summary=escape(f"R = {about.accel:.2f}, {study.title}"),
+        summary=escape(f"R = {about.accel:.2f}, {result.title}"),
         left_out="".join(f'<p class="left-out">This page leaves out {escape(text)}.</p>' for text in carried.left_out),
-        notes=bullets([*absent(study), *about.notes]),
-        window=escape(f"{GREY} is {window(study):.3g} in the units of the file"),
+        notes=bullets([*absent(result), *about.notes]),
+        window=escape(f"{GREY} is {white_of(result):.3g} in the units of the file"),
         gain=GAIN,
-        threshold=f"{first_threshold(study):.2f}",
-        residuals=residual_table(study, carried.slices),
-        held_out=held_out_section(study),
+        threshold=f"{first_threshold(result):.2f}",
+        residuals=residual_table(result, carried.slices),
+        held_out=held_out_section(result),
         facts="".join(
-            f"<section><h2>{name}</h2>{definitions(facts)}</section>" for name, facts in described(study).items()
+            f"<section><h2>{name}</h2>{definitions(facts)}</section>" for name, facts in described(result).items()
         ),
         version=escape(__version__),
         style=style,
@@ -99,11 +99,11 @@ def page(carried: Carried, niivue: str) -> str:
     )
 
 
-def first_threshold(study: Study) -> float:
+def first_threshold(result: ResultData) -> float:
     """Of the overlay: a share left to the prior that at least a tenth of the middle slice's pixels is clearly beyond, in steps
     of 0.05."""
-    share = study.determined_share[len(study.mean) // 2]
-    seen = share[share > 0].numpy()
+    share = result.determined_share[len(result) // 2]
+    seen = share[share > 0]
     if not len(seen):
         return 0.5
     return float(np.clip(np.floor(np.quantile(1 - seen, 0.9) / 0.05 - 0.2) * 0.05, 0.05, 0.95))
@@ -118,46 +118,45 @@ def sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def panes(study: Study) -> Iterator[dict[str, Any]]:
+def panes(result: ResultData) -> Iterator[dict[str, Any]]:
     """In the order of the keys 1 to 9. volume: of which texts; misfits: on the measured samples, per slice."""
-    about = study.about
-    yield pane("magnitude", study.title, "mean", study.residuals[about.method])
+    about = result.about
+    yield pane("magnitude", result.title, "mean", result.residuals[about.method])
     if about.spreads:
         yield pane("std", "posterior std", "std")
-    if sample_count(study):
+    if sample_count(result):
         yield pane("samples", f"{about.method}, one sample", "samples")
-    if study.reference is not None:
+    if result.reference is not None:
         yield pane("error", "|error|", "reference")
         yield pane("magnitude", "reference (complete scan)", "reference")
-    for index, name in enumerate(study.others):
-        yield pane("magnitude", name, f"method{index}", study.residuals[name])
+    for index, name in enumerate(result.others):
+        yield pane("magnitude", name, f"method{index}", result.residuals[name])
 
 
 def pane(kind: str, title: str, volume: str, residuals: Sequence[float] | Any = ()) -> dict[str, Any]:
     return {"kind": kind, "title": title, "volume": volume, "misfits": [f"{float(value):.2f}" for value in residuals]}
 
 
-def sample_count(study: Study) -> int:
+def sample_count(result: ResultData) -> int:
     """0 unless there are several to compare."""
-    return study.samples.shape[1] if study.samples is not None and study.samples.shape[1] > 1 else 0
+    return result.samples.shape[1] if result.samples is not None and result.several else 0
 
 
-def absent(study: Study) -> Iterator[str]:
+def absent(result: ResultData) -> Iterator[str]:
     """Why there is no std, no flip-book, no error."""
-    if not study.about.spreads:
-        several = study.samples is not None and study.samples.shape[1] > 1
-        why = NO_SPREAD if several else f"{study.about.method} gave one image, which can't say how sure it is"
+    if not result.about.spreads:
+        why = NO_SPREAD if result.several else f"{result.about.method} gave one image, which can't say how sure it is"
         yield f"No standard deviation is shown: {why}."
-    if study.samples is None:
+    if result.samples is None:
         yield "No flip-book: there are no samples on this page."
-    if study.reference is None:
+    if result.reference is None:
         yield "No error is shown: this scan has no complete reference to compare with."
 
 
-def described(study: Study) -> dict[str, Facts]:
-    about = study.about
-    rows, columns = study.mean.shape[-2:]
-    pixel = "unknown" if study.pixel_mm is None else " x ".join(f"{size:.2f}" for size in study.pixel_mm) + " mm"
+def described(result: ResultData) -> dict[str, Facts]:
+    about = result.about
+    rows, columns = result.mean.shape[-2:]
+    pixel = "unknown" if result.pixel_mm is None else " x ".join(f"{size:.2f}" for size in result.pixel_mm) + " mm"
     working = " x ".join(map(str, about.working_matrix))
     scan = {
         "Data": "simulated" if about.simulated else "raw, of a scanner",
@@ -173,7 +172,7 @@ def described(study: Study) -> dict[str, Facts]:
     recon = {
         "Method": about.method,
         "Magnitudes": NAMES[about.magnitude],
-        "Samples": str(study.samples.shape[1]) if study.samples is not None else "not on this page",
+        "Samples": str(result.samples.shape[1]) if result.samples is not None else "not on this page",
         "Settings": written(about.settings) or "none",
         "Seed": str(about.seed),
         "Time": f"{about.seconds:.1f} s",
@@ -215,18 +214,18 @@ def definitions(facts: Facts) -> str:
     return f"<dl>{''.join(rows)}</dl>"
 
 
-def residual_table(study: Study, slices: range) -> str:
-    columns = [values.double() for values in study.residuals.values()]
-    return method_table(list(study.residuals), columns, slices)
+def residual_table(result: ResultData, slices: range) -> str:
+    columns = [values.astype(float) for values in result.residuals.values()]
+    return method_table(list(result.residuals), columns, slices)
 
 
-def held_out_section(study: Study) -> str:
+def held_out_section(result: ResultData) -> str:
     """Nothing if no lines were hidden."""
-    held = study.held_out
+    held = result.held_out
     if held is None:
         return ""
-    names = [name for name in study.residuals if name in held.errors]
-    columns = [held.errors[name].double() for name in names] + [held.noise.double()]
+    names = [name for name in result.residuals if name in held.errors]
+    columns = [values.double().numpy() for values in (*(held.errors[name] for name in names), held.noise)]
     shown = method_table([*names, "noise alone"], columns, held.slices)
     return (
         f"<section><h2>Error on measured lines that were hidden</h2>"

@@ -1,23 +1,20 @@
-"""A study's images as its page carries them: gzip-ed NIfTI in base64, of as many slices as there is room for."""
+"""A result's images as its page carries them: gzip-ed NIfTI in base64, of as many slices as there is room for."""
 
 import base64
 import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
-from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import nibabel
 import numpy as np
 from jaxtyping import Float
 
 from mri_ambient.console import track
 from mri_ambient.errors import UserError
-from mri_ambient.recon.show.panel import common_window
-from mri_ambient.recon.show.recon_file import Study, read_reconstruction
-from mri_ambient.store import dataset
+from mri_ambient.recon.result_data import ResultData, absolute
+from mri_ambient.recon.show.series import window_of
 
 GREY = 1000  # the upper end of the first window, in the page's grey values
 FINE = 2**12 - 1  # levels of grey, as scanners store them
@@ -25,78 +22,76 @@ COARSE = 2**8 - 1  # of the many samples, and of shares
 
 
 class Carried(NamedTuple):
-    """study: only what is shown. slices: their numbers in the file. texts: name of the image -> NIfTI in base64.
+    """result: only what is shown. slices: their numbers in the whole. texts: name of the image -> NIfTI in base64.
     left_out: sentences."""
 
-    study: Study
+    result: ResultData
     slices: range
     texts: dict[str, str]
     left_out: tuple[str, ...]
 
 
-def carry(path: Path, room: int) -> Carried:
-    """What fits into ``room`` bytes: all; without samples; every second slice, third, and so on. Reads no more than that.
+def carry(result: ResultData, room: int) -> Carried:
+    """What fits into ``room`` bytes: all; without samples; every second slice, third, and so on.
 
-    Raises UserError if ``path`` is no reconstruction, holds no slice or what is not a number, or one slice doesn't fit.
+    Raises UserError if ``result`` holds no slice or what is not a number, or one slice doesn't fit.
     """
-    read_reconstruction(path, slice(0))
-    with h5py.File(path, "r") as file:
-        count = len(dataset(file, "mean"))
+    count = len(result)
     if not count:
-        raise UserError(f"{path}: holds no slice; make it again with `mri-ambient recon`")
-    middle = encode(read_reconstruction(path, slice(count // 2, count // 2 + 1)), "size of the report")
+        raise UserError(f"{result.label}: holds no slice; make it again with `mri-ambient recon`")
+    middle = encode(result[count // 2 : count // 2 + 1], "size of the report")
     samples_fit = count * size(middle) <= room
     step = 1 if samples_fit else ceil(count * (size(middle) - len(middle.get("samples", ""))) / room)
     while step <= count:
-        study = read_reconstruction(path, slice(step // 2, None, step))
+        shown = result[step // 2 :: step]
         left_out = []
-        if study.samples is not None and not samples_fit:
-            study = replace(study, samples=None)
+        if shown.samples is not None and not samples_fit:
+            shown = replace(shown, samples=None)
             left_out.append("the posterior samples, with which the page would be too large")
         slices = range(step // 2, count, step)
         if len(slices) < count:
             left_out.append(f"{count - len(slices)} of {count} slices; one in {step} is shown")
-        texts = encode(study, "report")
+        texts = encode(shown, "report")
         if size(texts) <= room:
-            return Carried(study, slices, texts, tuple(left_out))
+            return Carried(shown, slices, texts, tuple(left_out))
         samples_fit, step = False, step + (not samples_fit)
-    raise UserError(f"{path}: one slice alone is too large for a page; show smaller images")
+    raise UserError(f"{result.label}: one slice alone is too large for a page; show smaller images")
 
 
 def size(texts: dict[str, str]) -> int:
     return sum(map(len, texts.values()))
 
 
-def encode(study: Study, description: str) -> dict[str, str]:
-    """Grey values in units of which the window's upper end is GREY. method0, method1: ``study.others`` in their order."""
-    pixel_mm = study.pixel_mm or (1.0, 1.0)
-    texts, found = {}, list(images(study))
+def encode(result: ResultData, description: str) -> dict[str, str]:
+    """Grey values in units of which the window's upper end is GREY. method0, method1: ``result.others`` in their order."""
+    pixel_mm = result.pixel_mm or (1.0, 1.0)
+    texts, found = {}, list(images(result))
     for name, image, levels in track(found, description, len(found)):
         if not np.isfinite(image).all():
-            raise UserError(f"{study.path}: {name} holds what is not a number; make it again with `mri-ambient recon`")
+            raise UserError(
+                f"{result.label}: {name} holds what is not a number; make it again with `mri-ambient recon`"
+            )
         texts[name] = base64.b64encode(nifti_gz(image, levels, pixel_mm)).decode()
     return texts
 
 
-def images(study: Study) -> Iterator[tuple[str, Float[np.ndarray, "*sample slice y x"], int]]:
-    grey = GREY / window(study)
-    yield "mean", grey * study.mean.abs().numpy(), FINE
-    if study.about.spreads:
-        yield "std", grey * study.std.numpy(), FINE
-    for index, image in enumerate(study.others.values()):
-        yield f"method{index}", grey * image.numpy(), FINE
-    if study.reference is not None:
-        yield "reference", grey * study.reference.numpy(), FINE
-    yield "determined_share", study.determined_share.numpy(), COARSE
-    if study.samples is not None:
-        yield "samples", grey * study.samples.movedim(1, 0).abs().numpy(), COARSE
+def images(result: ResultData) -> Iterator[tuple[str, Float[np.ndarray, "*sample slice y x"], int]]:
+    grey = GREY / white_of(result)
+    yield "mean", grey * result.magnitudes[result.about.method], FINE
+    if result.about.spreads:
+        yield "std", grey * result.raw_std, FINE
+    for index, image in enumerate(result.others.values()):
+        yield f"method{index}", grey * image, FINE
+    if result.reference is not None:
+        yield "reference", grey * result.reference, FINE
+    yield "determined_share", result.determined_share, COARSE
+    if result.samples is not None:
+        yield "samples", grey * np.moveaxis(absolute(result.samples), 1, 0), COARSE
 
 
-def window(study: Study) -> float:
-    """Its upper end in the units of the file, more than 0."""
-    magnitudes = {study.about.method: study.mean.abs().numpy()}
-    magnitudes |= {name: image.numpy() for name, image in study.others.items()}
-    return common_window(magnitudes, None if study.reference is None else study.reference.numpy()) or 1.0
+def white_of(result: ResultData) -> float:
+    """The upper end of the window in the units of the file, more than 0."""
+    return window_of(result) or 1.0
 
 
 def nifti_gz(image: Float[np.ndarray, "*sample slice y x"], levels: int, pixel_mm: tuple[float, float]) -> bytes:

@@ -29,7 +29,7 @@ def draw_panel(
     images: Mapping[str, Image],
     std: Image | None,
     share: Image,
-    sampling: Image,
+    sampling: Image | None,
     reference: Image | None,
     title: str,
 ) -> None:
@@ -37,7 +37,7 @@ def draw_panel(
     of each pixel that the data determine, from 0 to 1.
 
     images: method name -> magnitude of one slice. std: None if it would say nothing. sampling: 1 where k-space was measured,
-    shown where there is room. reference: None if unknown.
+    shown where there is room, if it is known. reference: None if unknown.
     """
     window = common_window(images, reference)
     magnitudes = [Pane(name, image, "gray", window) for name, image in images.items()]
@@ -46,7 +46,8 @@ def draw_panel(
     if reference is None:
         rows = [magnitudes + spread]
     else:
-        first = [Pane("reference", reference, "gray", window), Pane("measured k-space", sampling, "gray", 1.0)]
+        measured = None if sampling is None else Pane("measured k-space", sampling, "gray", 1.0)
+        first = [Pane("reference", reference, "gray", window), measured]
         errors = [
             Pane(f"|error| x{GAIN}: {name}", np.abs(image - reference), "magma", window / GAIN)
             for name, image in images.items()

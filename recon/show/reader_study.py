@@ -18,8 +18,8 @@ from torch import Generator
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, refuse_existing
 from mri_ambient.physics.seeds import seed_of
+from mri_ambient.recon.result_data import ResultData
 from mri_ambient.recon.show.panel import Image, Pane, draw_rows
-from mri_ambient.recon.show.recon_file import Study
 from mri_ambient.recon.show.series import window_of
 
 REFERENCE = "reference"  # hidden among the methods, if there is one: can readers tell?
@@ -30,7 +30,7 @@ COLUMNS = ("reader", "seed", "picture", "scan", "slice", "letter", "rank")
 class Picture:
     """A slice as readers see it. methods: in the order of the letters A, B, C, ..."""
 
-    study: Study
+    result: ResultData
     slice: int
     methods: tuple[str, ...]
 
@@ -39,21 +39,21 @@ class Picture:
         return ascii_uppercase[: len(self.methods)]
 
 
-def blinded(studies: Sequence[Study], seed: int) -> list[Picture]:
-    """All slices of all studies, and the methods of each, in an order that depends on nothing but ``seed`` and their names.
+def blinded(results: Sequence[ResultData], seed: int) -> list[Picture]:
+    """All slices of all results, and the methods of each, in an order that depends on nothing but ``seed`` and their names.
 
-    Raises UserError if a study has a single method, or if two have one name.
+    Raises UserError if a result has a single method, or if two have one name.
     """
-    names = [study.about.name for study in studies]
+    names = [result.about.name for result in results]
     pictures = []
-    for study in studies:
-        methods = [*study.others, study.about.method, *([REFERENCE] if study.reference is not None else [])]
-        if names.count(study.about.name) > 1 or len(methods) < 2:
-            measurement = "shares its scan's name with another" if len(methods) > 1 else "holds a single method"
-            raise UserError(f"{study.path}: {measurement}, so that it can't be ranked; leave it out")
-        for index in range(len(study.mean)):
-            order = shuffled(len(methods), f"{study.about.name}/{index}", seed)
-            pictures.append(Picture(study, index, tuple(methods[i] for i in order)))
+    for result in results:
+        methods = [*result.magnitudes, *([REFERENCE] if result.reference is not None else [])]
+        if names.count(result.about.name) > 1 or len(methods) < 2:
+            problem = "shares its scan's name with another" if len(methods) > 1 else "holds a single method"
+            raise UserError(f"{result.label}: {problem}, so that it can't be ranked; leave it out")
+        for index in range(len(result)):
+            order = shuffled(len(methods), f"{result.about.name}/{index}", seed)
+            pictures.append(Picture(result, index, tuple(methods[i] for i in order)))
     return [pictures[i] for i in shuffled(len(pictures), "pictures", seed)]
 
 
@@ -65,7 +65,7 @@ def shuffled(count: int, name: str, seed: int) -> list[int]:
 def picture_figure(pictures: Sequence[Picture], picture: int, brightness: float = 1.0) -> Figure:
     """The methods under letters, in one window."""
     shown = pictures[picture]
-    white = window_of(shown.study) / brightness
+    white = window_of(shown.result) / brightness
     panes: list[Pane | None] = [
         Pane(letter, image_of(shown, method), "gray", white)
         for letter, method in zip(shown.letters, shown.methods, strict=True)
@@ -76,11 +76,9 @@ def picture_figure(pictures: Sequence[Picture], picture: int, brightness: float 
 
 
 def image_of(picture: Picture, method: str) -> Image:
-    study = picture.study
-    volumes = {**study.others, study.about.method: study.mean.abs()}
-    if study.reference is not None:
-        volumes[REFERENCE] = study.reference
-    return volumes[method][picture.slice].numpy()
+    result = picture.result
+    volumes = result.magnitudes if result.reference is None else {**result.magnitudes, REFERENCE: result.reference}
+    return volumes[method][picture.slice]
 
 
 def write_ranking(
@@ -104,7 +102,7 @@ def write_ranking(
             "reader": reader,
             "seed": seed,
             "picture": number,
-            "scan": shown.study.about.name,
+            "scan": shown.result.about.name,
             "slice": shown.slice,
         }
         lines += [place | {"letter": letter, "rank": rank} for rank, letter in enumerate(given, 1)]
@@ -118,18 +116,18 @@ Rank = tuple[int, int]
 """(which, of how many)."""
 
 
-def unblind(paths: Sequence[Path], studies: Sequence[Study]) -> dict[str, list[Rank]]:
+def unblind(paths: Sequence[Path], results: Sequence[ResultData]) -> dict[str, list[Rank]]:
     """Method -> the ranks that all readers gave it, the best mean first. paths: of :func:`write_ranking`, a file a reader.
 
-    Raises UserError if a file is not one of these studies' rankings.
+    Raises UserError if a file is not one of these results' rankings.
     """
     ranks: dict[str, list[Rank]] = {}
     for path in paths:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 for line in csv.DictReader(file):
-                    picture = blinded(studies, int(line["seed"]))[int(line["picture"])]
-                    if (picture.study.about.name, picture.slice) != (line["scan"], int(line["slice"])):
+                    picture = blinded(results, int(line["seed"]))[int(line["picture"])]
+                    if (picture.result.about.name, picture.slice) != (line["scan"], int(line["slice"])):
                         raise ValueError(f"picture {line['picture']} is another scan")
                     method = picture.methods[picture.letters.index(line["letter"])]
                     ranks.setdefault(method, []).append((int(line["rank"]), len(picture.letters)))

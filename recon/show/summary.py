@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from jaxtyping import Complex
+import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
-from torch import Tensor
 
-from mri_ambient.measurement import magnitude
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.runs import place, unfinished_prior
+from mri_ambient.recon.choices import beside_others
 from mri_ambient.recon.evaluate.held_out import HeldOut
-from mri_ambient.recon.evaluate.metrics import METRICS
-from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.reconstruct import Reconstruction
-from mri_ambient.recon.reference import MVUE, NAMES
+from mri_ambient.recon.reference import NAMES
+from mri_ambient.recon.result_data import ResultData
+from mri_ambient.recon.scores import Score
 from mri_ambient.recon.show.panel import draw_panel
-from mri_ambient.recon.show.recon_file import Outcome
 from mri_ambient.store import PreparedVolume
 
 FEW = 5_000  # images seen in training
@@ -25,43 +23,43 @@ FINER = 1.2  # times, from which on pixels are told to be finer than those of th
 NO_SPREAD = "samples of a masked prior that is shown the scan's own lines hardly differ, right or wrong"
 
 
-def table(
-    volume: PreparedVolume,
-    results: Mapping[str, Reconstruction],
-    reference: Complex[Tensor, "slice v x"] | None,
-    held: HeldOut | None = None,
-    against: str = MVUE,
-) -> Table:
+def table(result: ResultData) -> Table:
     """Seconds, measured-line residual and error on hidden lines of each method; with a reference, errors of one sample and of
     the mean."""
-    kind = "simulated" if volume.provenance["simulated"] else "raw"
-    title = f"{volume.name} ({kind}), R={volume.accel:.2f}, ACS {volume.acs[1]} lines"
+    about, held, scores = result.about, result.held_out, result.scores()
+    kind = "simulated" if about.simulated else "raw"
+    title = f"{about.name} ({kind}), R={about.accel:.2f}, ACS {about.acs[1]} lines"
     caption = "residual: misfit on the measured samples over the noise level."
-    rows = volume.kspace.shape[-2]
-    if reference is not None:
-        truth = magnitude(reference, rows).numpy()
+    metrics = list(scores[0].errors)
+    if metrics:
         caption += (
-            f" Errors: magnitude against {NAMES[against]} of the complete scan, data range = volume maximum."
+            f" Errors: magnitude against {NAMES[about.magnitude]} of the complete scan, data range = volume maximum."
             " std/error: root mean square of the std over that of the (complex) error of the mean; 1 is calibrated."
         )
     if held is not None:
         caption += f" held-out: {explained(held)}"
     show = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     show.add_column("method")
-    for name in (*((*METRICS, "std/\nerror") if reference is not None else ()), "residual", "held-\nout", "s/\nslice"):
+    for name in (*((*metrics, "std/\nerror") if metrics else ()), "residual", "held-\nout", "s/\nslice"):
         show.add_column(name, justify="right")
-    for name, found in results.items():
-        for label, images in _versions(name, found).items():
-            row = []
-            if reference is not None:
-                row = [f"{metric(truth, images):.3f}" for metric in METRICS.values()]
-                of_mean = label != name and label == found.title
-                spread = f"{spread_over_error(found, reference[:, :rows]):.2f}" if found.spreads else "no spread"
-                row.append(spread if of_mean else "")
-            hidden = "" if held is None else f"{(held.errors if label == found.title else held.one)[name].mean():.2f}"
-            seconds = f"{found.seconds / len(found.samples):.2f}"
-            show.add_row(label, *row, f"{found.measured_residual.mean():.2f}", hidden, seconds)
+    for score in scores:
+        errors = [f"{score.errors[name]:.3f}" for name in metrics]
+        spread = [spread_text(score)] if metrics else []
+        rest = (number(score.residual), number(score.held_out), number(score.seconds))
+        show.add_row(score.title, *errors, *spread, *rest)
     return show
+
+
+def spread_text(score: Score) -> str:
+    """Nothing where there is one sample, or where it is not known."""
+    if score.samples is None or score.samples == 1:
+        return ""
+    return number(score.std_over_error) if score.spreads else "no spread"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Nothing if it is not known."""
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def explained(held: HeldOut) -> str:
@@ -109,25 +107,25 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
             yield f"{name}: {NO_SPREAD}; how sure it is can't be read from them"
 
 
-def draw(path: Path, outcome: Outcome) -> None:
+def draw_panel_of(path: Path, result: ResultData) -> None:
     """The panel of the middle slice."""
-    volume, results, kept, reference = outcome.volume, outcome.results, outcome.kept, outcome.reference
-    middle = len(volume.kspace) // 2
-    names = [name for name in results if name in ("zero-filled", "l1-wavelet", kept)]
-    images = {results[name].title: results[name].mean[middle].abs().numpy() for name in names}
-    found = results[kept]
-    std = found.std[middle].numpy() if found.spreads else None
-    title = f"{volume.name}, slice {middle}, R={volume.accel:.2f}"
-    if found.prior and found.matrix != volume.kspace.shape[-2:]:
-        title += f"; the prior worked at {found.matrix[0]}x{found.matrix[1]}"
-    if found.samples.shape[1] > 1 and not found.spreads:
+    about, middle = result.about, len(result) // 2
+    shape = tuple(result.mean.shape[-2:])
+    named = {name: name for name in beside_others(about.method) if name in result.magnitudes} | {
+        about.method: result.title
+    }
+    images = {title: result.magnitudes[name][middle] for name, title in named.items()}
+    title = f"{about.name}, slice {middle}, R={about.accel:.2f}"
+    if about.prior and about.working_matrix != shape:
+        title += f"; the prior worked at {about.working_matrix[0]}x{about.working_matrix[1]}"
+    if result.several and not about.spreads:
         title += f"; no std: {NO_SPREAD}"
-    truth = None if reference is None else reference[middle, : volume.kspace.shape[-2]].abs().numpy()
-    sampling = volume.mask[middle].expand(volume.kspace.shape[-2:]).float().numpy()
-    draw_panel(path, images, std, outcome.share[middle].numpy(), sampling, truth, title)
-
-
-def _versions(name: str, found: Reconstruction) -> dict:
-    """What is judged: the one image; or one sample and the mean of all."""
-    one, mean = (image.numpy() for image in found.magnitudes)
-    return {name: one} if found.samples.shape[1] == 1 else {f"{name}, one sample": one, found.title: mean}
+    draw_panel(
+        path,
+        images,
+        result.raw_std[middle] if about.spreads else None,
+        result.determined_share[middle],
+        None if result.sampling is None else np.broadcast_to(result.sampling[middle], shape).astype(np.float32),
+        None if result.reference is None else result.reference[middle],
+        title,
+    )

@@ -17,16 +17,19 @@ from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.evaluate.determined import SPREAD, determined_share
 from mri_ambient.recon.evaluate.held_out import hide, relative_error
-from mri_ambient.recon.evaluate.invented import invent
-from mri_ambient.recon.evaluate.lesions import Lesion, lesion_kspace, place_lesions
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.lesions.insert import lesion_kspace, place_lesions
+from mri_ambient.recon.evaluate.lesions.invented import invent
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import TvSettings, cg_sense, l1_wavelet, tv
 from mri_ambient.recon.methods.classical_bart import call, pics
 from mri_ambient.recon.methods.denoising import denoiser_for
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
 from mri_ambient.recon.reconstruct import reconstruct, reference_image
-from mri_ambient.recon.show.recon_file import Outcome, read_reconstruction, write_reconstruction
+from mri_ambient.recon.result import read_result
+from mri_ambient.recon.result_data import about_of, result_data
+from mri_ambient.recon.result_file import write_result
 from mri_ambient.recon.show.series import every_series
 from mri_ambient.recon.show.summary import notes, table
 from mri_ambient.store import PreparedVolume
@@ -243,22 +246,23 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
     reference = reference_image(complete(scan, folded))
     share = determined_share(measurement_of(folded), "a", 0)
     path = tmp_path / "a_recon.h5"
-    write_reconstruction(path, Outcome(folded, results, "mmps", share, reference, notes=said))
-    study = read_reconstruction(path)
-    torch.testing.assert_close(study.mean, found.samples.mean(1))
-    torch.testing.assert_close(study.second_set, found.second.mean(1))
-    torch.testing.assert_close(study.reference, reference[:, :ROWS].abs())
-    shapes = {tuple(series.images.shape[-2:]) for series in every_series(study).values()}
+    made = result_data(about_of(folded, found, None, said, "mvue"), results, share, reference)
+    write_result(path, made)
+    result = read_result(path)
+    np.testing.assert_allclose(result.mean, found.samples.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(result.second_set, found.second.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(result.reference, reference[:, :ROWS].abs(), rtol=1e-5)
+    shapes = {tuple(series.images.shape[-2:]) for series in every_series(result).values()}
     assert shapes == {tuple(folded.kspace.shape[-2:])}
-    assert table(folded, results, reference).row_count == 3
+    assert table(made).row_count == 3
 
 
 def test_one_set_leaves_no_trace_in_the_file(undersampled, tmp_path):
     results = {"cg-sense": reconstruct(undersampled, "cg-sense", None, 1, 0)}
     path, share = tmp_path / "a_recon.h5", torch.zeros(4, 48, 48)
-    write_reconstruction(path, Outcome(undersampled, results, "cg-sense", share))
+    write_result(path, result_data(about_of(undersampled, results["cg-sense"], None, (), "mvue"), results, share))
     with h5py.File(path) as file:
         assert "second_set" not in file
         assert np.array_equal(file["mean"][:], results["cg-sense"].mean.numpy())
-    assert read_reconstruction(path).second_set is None
+    assert read_result(path).second_set is None
     assert not any("field of view" in note for note in notes(undersampled, results, {}))

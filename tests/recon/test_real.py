@@ -10,7 +10,7 @@ from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.reconstruct import reconstruct, reference_image
 
 FOLDER = Path(os.environ.get("MRI_AMBIENT_REAL_DATA", "absent")) / "kspace"

@@ -148,11 +148,11 @@ def test_all_of_a_reconstruction_is_in_its_magnitude(undersampled, scans):
     assert (gain.imag == 0).all()
     gain = gain.real
     for name in ("zero-filled", "cg-sense"):
-        plain, other = (outcomes[magnitude].results[name] for magnitude in (MVUE, RSS))
+        plain, other = (outcomes[magnitude].reconstructions[name] for magnitude in (MVUE, RSS))
         torch.testing.assert_close(other.mean, plain.mean * gain)
         assert torch.equal(other.measured_residual, plain.measured_residual)
         assert torch.equal(outcomes[MVUE].held_out.errors[name], outcomes[RSS].held_out.errors[name])
-    one = outcomes[MVUE].results["cg-sense"]
+    one = outcomes[MVUE].reconstructions["cg-sense"]
     two = replace(one, samples=one.samples * torch.tensor([1.0, 1.2])[:, None, None])
     torch.testing.assert_close(scaled(two, undersampled).std, two.std * gain)
     assert two.std.max() > 0

@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mri_ambient.api_compare import open_source
 from mri_ambient.audit.images import run_volumes
-from mri_ambient.commands.comparison import open_source
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError

@@ -26,7 +26,7 @@ from mri_ambient.recon.methods.classical import CgSettings
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct, reference_image
 from mri_ambient.store import PreparedVolume
 from tests.conftest import ACS
-from tests.recon.studies import made
+from tests.recon.results import made
 from tests.recon.test_reconstruct import short, untrained
 
 

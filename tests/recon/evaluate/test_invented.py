@@ -2,8 +2,8 @@ import torch
 
 from mri_ambient.measurement import measurement_of
 from mri_ambient.recon.evaluate.determined import determined_share
-from mri_ambient.recon.evaluate.invented import invent, least_and_most_determined
-from mri_ambient.recon.evaluate.lesions import Lesion
+from mri_ambient.recon.evaluate.lesions.invented import invent, least_and_most_determined
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
 from mri_ambient.recon.reconstruct import reference_image, residual
 from tests.recon.test_reconstruct import first_slices
 

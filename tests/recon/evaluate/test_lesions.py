@@ -3,19 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mri_ambient.commands.comparison import open_source
+from mri_ambient.api_compare import open_source
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.physics.fourier import fftc, ifftc
-from mri_ambient.recon.evaluate.compare_rows import Case
-from mri_ambient.recon.evaluate.lesions import (
-    CONTRASTS,
-    WIDTHS,
-    Lesion,
-    contrast_recovery,
-    lesion_kspace,
-    place_lesions,
-)
+from mri_ambient.recon.evaluate.lesions.insert import CONTRASTS, WIDTHS, lesion_kspace, place_lesions
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.lesions.recover import contrast_recovery
+from mri_ambient.recon.evaluate.plan import Case
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct, reference_image
 from tests.operators import random_complex
 
@@ -37,17 +32,17 @@ def test_all_comes_back_where_all_is_measured(everything):
     lesioned = everything.lesioned
     found = reconstruct(lesioned.volume, "zero-filled", None, 1, 0)
     rows = contrast_recovery(lesioned, found, without, everything.reference)
-    assert {(row["width"], row["contrast"]) for row in rows} == {(w, c) for w in WIDTHS for c in CONTRASTS}
+    assert {(row.width, row.contrast) for row in rows} == {(w, c) for w in WIDTHS for c in CONTRASTS}
     assert len(rows) >= 2 * len(WIDTHS)
     for row in rows:
-        assert row["recovery"] == pytest.approx(1, abs=1e-3)
-        assert row["low"] is row["high"] is None
+        assert row.recovery == pytest.approx(1, abs=1e-3)
+        assert row.low is row.high is None
 
 
 def test_a_method_that_ignores_the_data_recovers_nothing(everything):
     always = as_reconstruction(everything.reference[:, None].repeat(1, 4, 1, 1))
     rows = contrast_recovery(everything.lesioned, always, always, everything.reference)
-    assert all(row["recovery"] == 0 == row["low"] == row["high"] for row in rows)
+    assert all(row.recovery == 0 == row.low == row.high for row in rows)
 
 
 def test_samples_that_differ_have_an_interval(everything):
@@ -56,9 +51,9 @@ def test_samples_that_differ_have_an_interval(everything):
     found = as_reconstruction(lesioned.reference[:, None] + noise)
     without = as_reconstruction(everything.reference[:, None])
     rows = contrast_recovery(lesioned, found, without, everything.reference)
-    inside = [row["low"] < 1 < row["high"] for row in rows]
+    inside = [row.low < 1 < row.high for row in rows]
     assert sum(inside) > 0.7 * len(rows)
-    spans = {(row["slice"], row["contrast"], row["width"]): row["high"] - row["low"] for row in rows}
+    spans = {(row.slice, row.contrast, row.width): row.high - row.low for row in rows}
     pairs = [(spans.get((s, c, min(WIDTHS))), spans.get((s, c, max(WIDTHS)))) for s in (0, 1) for c in CONTRASTS]
     both = [(small, large) for small, large in pairs if small and large]
     assert len(both) >= 3

@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve
 
-from mri_ambient.recon.evaluate.metrics import hfen, nrmse, psnr, ssim
+from mri_ambient.errors import UserError
+from mri_ambient.recon.evaluate.metrics.hfen import hfen
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
+from mri_ambient.recon.evaluate.metrics.psnr import psnr
+from mri_ambient.recon.evaluate.metrics.registry import LEADING, METRICS
+from mri_ambient.recon.evaluate.metrics.ssim import ssim
 
 
 @pytest.fixture
@@ -35,3 +40,14 @@ def test_hfen_is_the_error_behind_a_15x15_laplacian_of_a_gaussian(volumes):
     reference, estimate = (np.stack([convolve(image, kernel) for image in volume]) for volume in volumes)
     assert hfen(*volumes) == pytest.approx(nrmse(reference, estimate), rel=0.01)
     assert hfen(*volumes) != pytest.approx(nrmse(*volumes), rel=0.1)
+
+
+def test_a_metric_says_which_way_is_better(volumes):
+    reference, estimate = volumes
+    halfway = (reference + estimate) / 2
+    for metric in METRICS.values():
+        nearer, further = metric(reference, halfway), metric(reference, estimate)
+        assert nearer < further if metric.better == "lower" else nearer > further
+    assert METRICS[LEADING].better == "lower"  # tuning takes the least
+    with pytest.raises(UserError, match="metric VIF: is not known; choose one of NRMSE, PSNR"):
+        METRICS["VIF"]

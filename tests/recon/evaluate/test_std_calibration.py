@@ -10,7 +10,7 @@ from mri_ambient.recon.evaluate.std_calibration import (
     coverage,
     spread_over_error,
     standardised_errors,
-    temperature,
+    std_scale_of,
     tissue,
 )
 from mri_ambient.recon.methods.samplers.dds import DdsSettings
@@ -41,18 +41,18 @@ def test_gaussian_samples_cover_as_much_as_they_say(count, level):
     errors = standardised_errors(found, truth, torch.ones(PIXELS, dtype=torch.bool))
     monte_carlo = (level * (1 - level) / errors.size) ** 0.5
     assert coverage(errors, level, count) == pytest.approx(level, abs=4 * monte_carlo)
-    assert temperature(errors, count, level) == pytest.approx(1, abs=0.05)
+    assert std_scale_of(errors, count, level) == pytest.approx(1, abs=0.05)
     for wrong in (0.7, 1.4):
         assert abs(coverage(errors, level, count, wrong) - level) > 10 * monte_carlo
 
 
-def test_temperature_mends_a_spread_that_is_too_small():
+def test_a_std_scale_mends_a_spread_that_is_too_small():
     found, truth = draws(8, samples_spread=0.5)
     errors = standardised_errors(found, truth, torch.ones(PIXELS, dtype=torch.bool))
     assert coverage(errors, 0.9, 8) < 0.7
-    warmth = temperature(errors, 8)
-    assert 1.8 < warmth < 2.1
-    assert coverage(errors, 0.9, 8, warmth) == pytest.approx(0.9, abs=0.001)
+    scale = std_scale_of(errors, 8)
+    assert 1.8 < scale < 2.1
+    assert coverage(errors, 0.9, 8, scale) == pytest.approx(0.9, abs=0.001)
     # rms |truth - mean|: the truth's own spread 1, and 1/8 of the samples' variance
     assert spread_over_error(found, truth) == pytest.approx(0.5 / (1 + 0.25 / 8) ** 0.5, rel=0.02)
 

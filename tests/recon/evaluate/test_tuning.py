@@ -5,32 +5,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mri_ambient.commands.comparison import open_source
+from mri_ambient.api_compare import open_source
 from mri_ambient.errors import UserError
 from mri_ambient.processes import Spread
-from mri_ambient.recon.evaluate.compare_plan import planned_runs, untuned
-from mri_ambient.recon.evaluate.compare_rows import Plan, Run
+from mri_ambient.recon.evaluate.compare import Scans
 from mri_ambient.recon.evaluate.held_out import hide
-from mri_ambient.recon.evaluate.tuning import (
-    BUDGET,
-    FACTORS,
+from mri_ambient.recon.evaluate.plan import Plan, Run
+from mri_ambient.recon.evaluate.planning import planned_runs, untuned
+from mri_ambient.recon.evaluate.rows import Json
+from mri_ambient.recon.evaluate.tuned import (
     NAME,
     TRUTH,
     Choice,
     Score,
     Tuned,
-    candidates,
-    chosen_of,
     find_tuned,
-    held_out_rows_at,
     nearest,
     read_tuned,
-    tune,
-    tuning_table,
     write_tuned,
 )
-from mri_ambient.recon.methods.registry import METHODS, Method
+from mri_ambient.recon.evaluate.tuning import BUDGET, FACTORS, candidates, chosen_of, held_out_rows_at, tune
+from mri_ambient.recon.methods.method import Method
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.show.tuning_table import tuning_table
+from tests.recon.evaluate.test_compare import held_out_row, row
 from tests.recon.test_reconstruct import untrained
 
 OPEN = partial(open_source, mask="random", slices=1, lesions=False, seed=0)
@@ -42,7 +41,7 @@ class Regularised:
     iterations: int = 3
 
 
-def choice(settings: dict | None, prior: str = "") -> Choice:
+def choice(settings: Json | None, prior: str = "") -> Choice:
     scores = [Score(settings=settings, mean=0.1, one=0.2)]
     return Choice(settings=settings, prior_sha256=prior, temperature=1.5, held_out_limit=0.3, scores=scores)
 
@@ -60,38 +59,37 @@ def test_the_budget_is_the_same_for_all(name):
 
 
 def test_a_method_with_a_regularisation_has_a_grid_of_it(monkeypatch):
-    monkeypatch.setitem(METHODS, "cs", Method(lambda *_: None, (), Regularised()))
+    monkeypatch.setitem(METHODS, "cs", Method(lambda *_: None, Regularised()))
     assert [settings.regularisation for settings in candidates("cs")] == [0.5 * factor for factor in FACTORS]
     assert {settings.iterations for settings in candidates("cs")} == {3}
     assert len(FACTORS) == BUDGET
 
 
-def test_the_best_on_average_wins_and_brings_its_temperature():
+def test_the_best_on_average_wins_and_brings_its_std_scale():
     runs = [Run("dds", "dds", 4.0, replace(METHODS["dds"].settings, eta=eta)) for eta in (0.5, 1.0)]
     quantiles = np.abs(np.random.default_rng(0).standard_t(6, 20000))
-    rows = []
-    for run, errors, factor in zip(runs, ([0.1, 0.5], [0.2, 0.3]), (1.0, 2.0), strict=True):
-        for error in errors:
-            rows.append(
-                {
-                    "method": "dds",
-                    "accel": 4.0,
-                    "settings": run.as_stored(),
-                    "NRMSE_mean": error,
-                    "NRMSE_one": 2 * error,
-                }
-                | {"spreads": True, "samples": 4, "error_quantiles": (factor * quantiles).tolist()}
-            )
-    rows.append(rows[0] | {"accel": 8.0, "NRMSE_mean": 0.0})
-    best, found = chosen_of(runs[0], runs, rows, truth=True)
+    rows = [
+        row(
+            method="dds",
+            settings=run.as_stored(),
+            NRMSE_mean=error,
+            NRMSE_one=2 * error,
+            error_quantiles=(factor * quantiles).tolist(),
+        )
+        for run, errors, factor in zip(runs, ([0.1, 0.5], [0.2, 0.3]), (1.0, 2.0), strict=True)
+        for error in errors
+    ]
+    rows.append(replace(rows[0], accel=8.0, errors=rows[0].errors | {"NRMSE_mean": 0.0}))
+    best, found = chosen_of(runs[0], runs, rows)
     assert best == runs[1]
     assert [(score.mean, score.one) for score in found.scores] == [(0.3, 0.6), (0.25, 0.5)]
     assert found.temperature == pytest.approx(2, rel=0.05)
-    assert chosen_of(runs[0], runs, [row | {"spreads": False} for row in rows], truth=True)[1].temperature is None
-    without_one = [row for row in rows if row["NRMSE_mean"] != 0.3]  # on which the second failed
-    assert chosen_of(runs[0], runs, without_one, truth=True)[0] == runs[0]
-    held = [row | {"held_out": [row["NRMSE_mean"]]} for row in rows]
-    assert chosen_of(runs[0], runs, held, truth=False)[0] == runs[1]
+    assert chosen_of(runs[0], runs, [replace(one, spreads=False) for one in rows])[1].temperature is None
+    without_one = [one for one in rows if one.errors["NRMSE_mean"] != 0.3]  # on which the second failed
+    assert chosen_of(runs[0], runs, without_one)[0] == runs[0]
+    held = [held_out_row(method="dds", settings=r.settings, held_out=[r.errors["NRMSE_mean"]]) for r in rows[:4]]
+    best, found = chosen_of(runs[0], runs, held)
+    assert (best, [score.one for score in found.scores], found.temperature) == (runs[1], [None, None], None)
 
 
 def test_the_nearest_acceleration_and_only_the_same_prior():
@@ -110,9 +108,9 @@ def test_compare_takes_what_was_tuned():
     prior.card.weights_sha256 = "p"
     tuned = tuned_with(dds={4.0: choice({"eta": 0.1}, "p")})
     (run,) = planned_runs([("dds", prior)], [5.0], [tuned])
-    assert (run.settings.eta, run.temperature, run.tuned_at) == (0.1, 1.5, 4.0)
+    assert (run.settings.eta, run.std_scale, run.tuned_at) == (0.1, 1.5, 4.0)
     (run,) = planned_runs([("dds", prior)], [5.0], [])
-    assert (run.settings, run.temperature, run.tuned_at) == (METHODS["dds"].settings, 1.0, None)
+    assert (run.settings, run.std_scale, run.tuned_at) == (METHODS["dds"].settings, 1.0, None)
     names = [run.label for run in planned_runs([("dds", prior), ("dds", untrained("masked"))], [5.0], [])]
     assert all("(" in name for name in names)
 
@@ -146,9 +144,8 @@ def test_every_methods_settings_come_back_from_the_file(name, tmp_path):
 def test_what_can_not_be_done_is_left_out_and_told(scans, tmp_path):
     """R=16 leaves fewer lines than the ACS; at R=12 there is nothing to hide: what could be tuned is, and can be read."""
     plan = Plan((), 1, 0, "random", 1, False)
-    paths = [scans / "subject_0.h5"]
-    folder = tmp_path / "rows"
-    tuned, failed = tune(paths, [("cg-sense", None)], [3.0, 12.0, 20.0], True, plan, folder, OPEN, Spread(1))
+    validation = Scans([scans / "subject_0.h5"], OPEN, tmp_path / "rows", Spread(1))
+    tuned, failed = tune(validation, [("cg-sense", None)], [3.0, 12.0, 20.0], True, plan)
     assert set(tuned.methods["cg-sense"]) == {3.0, 12.0}
     assert tuned.methods["cg-sense"][12.0].held_out_limit is None
     assert "subject_0 at R=20: " in failed[0]
@@ -179,9 +176,9 @@ def test_the_file_and_where_it_is_found(tmp_path):
 def test_lines_are_held_out_of_complete_scans_too(scans, tmp_path):
     """An error a slice, of one image that was not shown those lines."""
     plan = Plan((Run("cg-sense", "cg-sense", 3.0),), 1, 0, "random", 1, False)
-    ((row,), _) = held_out_rows_at(scans / "subject_0.h5", 3.0, plan, tmp_path, OPEN)
-    assert len(row["held_out"]) == 1
-    assert 0.05 < row["held_out"][0] < 2
+    ((found,), _) = held_out_rows_at(scans / "subject_0.h5", 3.0, plan, tmp_path, OPEN)
+    assert len(found.held_out) == 1
+    assert 0.05 < found.held_out[0] < 2
     volume = OPEN(scans / "subject_0.h5").case(3.0).volume
     shown, _ = hide(volume, 0)
     cheating = reconstruct(volume, "cg-sense", None, 1, 0)

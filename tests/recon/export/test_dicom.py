@@ -13,9 +13,8 @@ import pytest
 from mri_ambient.errors import UserError
 from mri_ambient.recon.export.dicom import long_string
 from mri_ambient.recon.export.patient import Patient
-from mri_ambient.recon.export.write import export
-from mri_ambient.recon.show.series import chosen_series
-from tests.recon.studies import oblong_study
+from mri_ambient.recon.export.registry import EXPORTERS
+from tests.recon.results import oblong_result
 
 SERIES = "mean,std,samples,zero-filled,determined"
 NAMES = ["determined", "mean", "sample_1", "sample_2", "sample_3", "std", "zero-filled"]
@@ -32,13 +31,13 @@ def program(name: str, *arguments) -> str:
 
 
 @pytest.fixture
-def study(undersampled, tmp_path):
-    return oblong_study(tmp_path, undersampled)
+def result(undersampled, tmp_path):
+    return oblong_result(tmp_path, undersampled)
 
 
 @pytest.fixture
-def folder(study) -> Path:
-    (written,) = export(study, "dicom", chosen_series(study, SERIES), None, False, Patient())
+def folder(result) -> Path:
+    (written,) = result.export("dicom", None, SERIES)
     return written
 
 
@@ -49,12 +48,12 @@ def values(path: Path) -> np.ndarray:
     return mapping.RealWorldValueIntercept + mapping.RealWorldValueSlope * image.pixel_array
 
 
-def test_pixels_and_what_they_mean(study, folder):
+def test_pixels_and_what_they_mean(result, folder):
     assert sorted(path.name for path in folder.iterdir()) == NAMES
-    truths = {"mean": study.mean.abs(), "std": study.std, "determined": study.determined_share}
-    truths |= {"sample_2": study.samples[:, 1].abs(), "zero-filled": study.others["zero-filled"]}
+    truths = {"mean": np.abs(result.mean), "std": result.raw_std, "determined": result.determined_share}
+    truths |= {"sample_2": np.abs(result.samples[:, 1]), "zero-filled": result.others["zero-filled"]}
     for name, truth in truths.items():
-        for index, image in enumerate(truth.numpy()):
+        for index, image in enumerate(truth):
             path = folder / name / f"{index + 1:04d}.dcm"
             slope = pydicom.dcmread(path).RealWorldValueMappingSequence[0].RealWorldValueSlope
             np.testing.assert_allclose(values(path), image, atol=0.51 * slope)
@@ -71,7 +70,7 @@ def test_windows_compare_across_magnitudes(folder):
 
 
 def test_identity(folder):
-    """One study, a series a volume, and no UID twice; nothing of the patient."""
+    """One result, a series a volume, and no UID twice; nothing of the patient."""
     images = [pydicom.dcmread(path) for path in sorted(folder.rglob("*.dcm"))]
     assert len({image.StudyInstanceUID for image in images}) == 1
     assert len({image.SeriesInstanceUID for image in images}) == len(NAMES)
@@ -93,18 +92,18 @@ def test_identity(folder):
     assert not any(b"subject_0" in path.read_bytes() for path in folder.rglob("*.dcm"))  # the scan's own name
 
 
-def test_two_exports_share_nothing(study, folder, tmp_path):
-    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "again", False, Patient())
+def test_two_exports_share_nothing(result, folder, tmp_path):
+    result.export("dicom", tmp_path / "again", "mean")
     first, second = (pydicom.dcmread(path / "mean" / "0001.dcm") for path in (folder, tmp_path / "again"))
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         assert first[keyword].value != second[keyword].value
 
 
-def test_dciodvfy_finds_no_error(study, folder, tmp_path):
-    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "named", False, HOSTILE)
-    blind = study.about.model_copy(update={"field_of_view_mm": None})
-    object.__setattr__(study, "about", blind)
-    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "blind", False, Patient())
+def test_dciodvfy_finds_no_error(result, folder, tmp_path):
+    result.export("dicom", tmp_path / "named", "mean", patient=HOSTILE)
+    blind = result.about.model_copy(update={"field_of_view_mm": None})
+    object.__setattr__(result, "about", blind)
+    result.export("dicom", tmp_path / "blind", "mean")
     for path in [*folder.rglob("0001.dcm"), tmp_path / "named/mean/0001.dcm", tmp_path / "blind/mean/0004.dcm"]:
         said = program("dciodvfy", path)
         assert "Error" not in said, said
@@ -117,19 +116,19 @@ def test_dciodvfy_finds_no_error(study, folder, tmp_path):
     assert "Pixel size unknown" in image.ImageComments
 
 
-def test_dcmdump_reads_hostile_names(study, tmp_path):
-    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "named", False, HOSTILE)
+def test_dcmdump_reads_hostile_names(result, tmp_path):
+    result.export("dicom", tmp_path / "named", "mean", patient=HOSTILE)
     said = program("dcmdump", "+U8", "+L", tmp_path / "named/mean/0001.dcm")
     assert f"PN [{HOSTILE.name}]" in said
     assert f"LO [{HOSTILE.id}]" in said
     assert "DA [19701231]" in said
 
 
-def test_dcm2niix_makes_our_nifti(study, folder, tmp_path):
+def test_dcm2niix_makes_our_nifti(result, folder, tmp_path):
     """The same axes and voxels: 16 bits apart."""
     (tmp_path / "theirs").mkdir()
     program("dcm2niix", "-b", "n", "-f", "theirs", "-o", tmp_path / "theirs", folder / "mean")
-    (path,) = export(study, "nifti", chosen_series(study, "mean"), None, False, Patient())
+    (path,) = result.export("nifti", None, "mean")
     theirs, ours = nibabel.load(tmp_path / "theirs" / "theirs.nii"), nibabel.load(path)
     slope = pydicom.dcmread(folder / "mean" / "0001.dcm").RealWorldValueMappingSequence[0].RealWorldValueSlope
     np.testing.assert_allclose(slope * np.asanyarray(theirs.dataobj), ours.get_fdata(), atol=0.51 * slope)
@@ -162,11 +161,11 @@ def test_what_dicom_can_not_hold(options, problem):
         Patient.of(*options)
 
 
-def test_each_group_of_a_name_may_be_long(study, tmp_path):
+def test_each_group_of_a_name_may_be_long(result, tmp_path):
     """Three writings of 64 characters each, and what pydicom and DCMTK make of them (dciodvfy counts the bytes of all)."""
     groups = ("Ă" * 30 + "^" + "b" * 33, "山" * 64, "や" * 31 + "^^^^" + "ま" * 29)
     named = Patient("=".join(groups), "x" * 64)
-    export(study, "dicom", chosen_series(study, "mean"), tmp_path / "named", False, named)
+    result.export("dicom", tmp_path / "named", "mean", patient=named)
     path = tmp_path / "named/mean/0001.dcm"
     name = pydicom.dcmread(path).PatientName
     assert (name.alphabetic, name.ideographic, name.phonetic) == groups
@@ -182,18 +181,20 @@ def test_dates_as_people_write_them():
     assert Patient.of("", "", "1970-12-31", "f") == Patient(birth_date="19701231", sex="F")
 
 
-def test_without_pydicom(study, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pydicom", None)
+def test_without_pydicom(result, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom.dataset", None)
+    monkeypatch.delitem(sys.modules, "mri_ambient.recon.export.dicom", raising=False)
+    monkeypatch.delitem(EXPORTERS._found, "dicom", raising=False)
     with pytest.raises(UserError, match=r"needs pydicom, which is not installed; pip install 'mri-ambient\[dicom\]'"):
-        export(study, "dicom", chosen_series(study, "mean"), None, False, Patient())
+        result.export("dicom", None, "mean")
     assert [path.name for path in tmp_path.iterdir()] == ["scan_recon.h5"]
 
 
-def test_slices_lie_where_the_scan_places_them(study):
+def test_slices_lie_where_the_scan_places_them(result):
     """Unevenly, and downwards; without such places they are a millimetre apart, which the comments say."""
     for heights in ([9.0, 5.5, 2.0, -4.0], [6.0, 4.0, 2.0, 0.0], None):
-        study.about.provenance["geometry"] = {"heights_mm": heights}
-        (folder,) = export(study, "dicom", chosen_series(study, "mean"), None, True, Patient())
+        result.about.provenance["geometry"] = {"heights_mm": heights}
+        (folder,) = result.export("dicom", None, "mean", True)
         images = [pydicom.dcmread(path) for path in sorted((folder / "mean").iterdir())]
         assert [image.ImagePositionPatient[2] for image in images] == (heights or [0, 1, 2, 3])
         assert ("Slice spacing unknown" in images[0].ImageComments) == (heights is None)

@@ -15,7 +15,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.measurement import Measurement, measurement_of
 from mri_ambient.physics.fourier import fftc
 from mri_ambient.physics.sense import Sense
-from mri_ambient.recon.evaluate.metrics import nrmse
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, TvSettings, cg_sense, l1_wavelet, tv
 from mri_ambient.recon.methods.classical_bart import (
     BartL1WaveletSettings,

@@ -8,15 +8,15 @@ from PIL import Image
 
 from mri_ambient.errors import UserError
 from mri_ambient.recon.outputs import check_figure_path
-from mri_ambient.recon.show.figure import Block, Box, draw_study, interesting_box, print_figure, study_block
+from mri_ambient.recon.show.figure import Block, Box, block_of, draw_figure, interesting_box, print_figure
 from mri_ambient.recon.show.panel import GAIN
 from mri_ambient.recon.show.series import chosen_series
-from tests.recon.studies import oblong_study
+from tests.recon.results import oblong_result
 
 
 @pytest.fixture
-def study(undersampled, tmp_path):
-    return oblong_study(tmp_path, undersampled)
+def result(undersampled, tmp_path):
+    return oblong_result(tmp_path, undersampled)
 
 
 def images_of(figure) -> list[AxesImage]:
@@ -41,10 +41,10 @@ def test_the_box_is_where_errors_are(where):
         assert box.of(reference).shape == (16, 16)
 
 
-def test_one_window_one_scale_and_the_same_box(study):
+def test_one_window_one_scale_and_the_same_box(result):
     """Every magnitude has one window, every error and the std a GAINth of it; one box in all, of which the enlargements show
     the inside."""
-    block = study_block(study, 1, chosen_series(study, "l1-wavelet,mean,std"))
+    block = block_of(result, 1, chosen_series(result, "l1-wavelet,mean,std"))
     figure = print_figure([block, replace(block, label="R = 8")], "a caption.")
     shown = images_of(figure)
     white = np.quantile(block.reference, 0.995)
@@ -65,17 +65,17 @@ def test_one_window_one_scale_and_the_same_box(study):
     assert figure.axes[0].get_ylabel() == ""
 
 
-def test_without_reference_and_spread(study):
-    block = study_block(replace(study, reference=None), 0, chosen_series(study, "mean,l1-wavelet"))
+def test_without_reference_and_spread(result):
+    block = block_of(replace(result, reference=None), 0, chosen_series(result, "mean,l1-wavelet"))
     figure = print_figure([block], "")
     assert [image.get_cmap().name for image in images_of(figure)] == ["gray"] * 4
     assert "Colours" not in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize("kind", ["pdf", "svg", "png"])
-def test_files(study, tmp_path, kind):
+def test_files(result, tmp_path, kind):
     path = tmp_path / f"figure.{kind}"
-    draw_study(path, study)
+    draw_figure(path, result)
     data = path.read_bytes()
     if kind == "png":
         with Image.open(path) as image:
@@ -83,17 +83,17 @@ def test_files(study, tmp_path, kind):
     else:
         assert data.startswith({"pdf": b"%PDF", "svg": b"<?xml"}[kind])
         assert b"FontFile2" in data or kind == "svg"  # TrueType, as journals want it
-    draw_study(path, study)
+    draw_figure(path, result)
     assert path.read_bytes() == data
 
 
-def test_bad_input(study, tmp_path):
+def test_bad_input(result, tmp_path):
     with pytest.raises(UserError, match="has no slice 4; choose one of 0 to 3 with --slice"):
-        draw_study(tmp_path / "a.pdf", study, 4)
+        draw_figure(tmp_path / "a.pdf", result, 4)
     with pytest.raises(UserError, match="--series determined: is no magnitude"):
-        draw_study(tmp_path / "a.pdf", study, 0, chosen_series(study, "determined"))
+        draw_figure(tmp_path / "a.pdf", result, 0, chosen_series(result, "determined"))
     with pytest.raises(UserError, match="names no magnitude"):
-        draw_study(tmp_path / "a.pdf", study, 0, chosen_series(study, "std"))
+        draw_figure(tmp_path / "a.pdf", result, 0, chosen_series(result, "std"))
     with pytest.raises(UserError, match="--figure a.jpg: is not a figure's name; let it end in .pdf, .svg or .png"):
         check_figure_path("--figure", tmp_path.relative_to(tmp_path) / "a.jpg", False)
     (tmp_path / "a.pdf").touch()

@@ -19,10 +19,10 @@ from mri_ambient.cli import main
 from mri_ambient.errors import UserError
 from mri_ambient.recon.evaluate.held_out import HeldOut
 from mri_ambient.recon.outputs import report_path
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show import page as report
 from mri_ambient.recon.show.page import niivue_script, write_report
-from mri_ambient.recon.show.recon_file import read_reconstruction
-from tests.recon.studies import COLUMNS, HOSTILE, ROWS, write_hostile, write_study
+from tests.recon.results import COLUMNS, HOSTILE, ROWS, write_flat, write_hostile
 
 
 class Parsed(HTMLParser):
@@ -67,8 +67,8 @@ def shown(tmp_path, undersampled):
     """Write a study and its page; returns the page, parsed."""
 
     def show(**choices) -> Parsed:
-        source = write_study(tmp_path / "a_recon.h5", undersampled, **choices)
-        write_report(tmp_path / "a_report.html", source)
+        source = write_flat(tmp_path / "a_recon.h5", undersampled, **choices)
+        write_report(tmp_path / "a_report.html", read_result(source))
         return Parsed((tmp_path / "a_report.html").read_text(encoding="utf-8"))
 
     return show
@@ -132,30 +132,30 @@ def test_errors_on_hidden_lines(shown, tmp_path):
 def test_the_images_are_those_of_the_file(shown, tmp_path):
     """Within half a grey level, x first, in thousandths of the first window."""
     page = shown()
-    study = read_reconstruction(tmp_path / "a_recon.h5")
-    assert study.samples is not None
+    result = read_result(tmp_path / "a_recon.h5")
+    assert result.samples is not None
     for name, image, levels in (
-        ("mean", study.mean.abs(), 4095),
-        ("std", study.std, 4095),
-        ("reference", study.reference, 4095),
-        ("method1", study.others["l1-wavelet"], 4095),
-        ("samples", study.samples.abs().movedim(1, 0), 255),
+        ("mean", np.abs(result.mean), 4095),
+        ("std", result.raw_std, 4095),
+        ("reference", result.reference, 4095),
+        ("method1", result.others["l1-wavelet"], 4095),
+        ("samples", np.moveaxis(np.abs(result.samples), 1, 0), 255),
     ):
         volume = page.volume(name)
-        assert np.allclose(volume.get_fdata().T, 1000 * image.numpy(), atol=0.51 * 1000 * image.max().item() / levels)
+        assert np.allclose(volume.get_fdata().T, 1000 * image, atol=0.51 * 1000 * image.max() / levels)
     share = page.volume("determined_share")
-    assert np.allclose(share.get_fdata().T, study.determined_share, atol=0.51 / 255)
+    assert np.allclose(share.get_fdata().T, result.determined_share, atol=0.51 / 255)
     assert share.header.get_zooms() == (1.5, 2.0, 1.0)
     assert page.volume("blank").shape == (COLUMNS, ROWS, 1)
 
 
 def test_the_window_of_a_scan_in_other_units(shown, tmp_path, undersampled):
     """Scanners' units differ by many orders of magnitude; the page's do not."""
-    source = write_study(tmp_path / "b_recon.h5", undersampled)
+    source = write_flat(tmp_path / "b_recon.h5", undersampled)
     with h5py.File(source, "a") as file:
         for name in ("mean", "std", "reference", "samples", "methods/zero-filled", "methods/l1-wavelet"):
             file[name][...] = file[name][...] * np.float32(1e-7)
-    write_report(tmp_path / "b_report.html", source)
+    write_report(tmp_path / "b_report.html", read_result(source))
     page = Parsed((tmp_path / "b_report.html").read_text(encoding="utf-8"))
     assert np.allclose(page.volume("mean").get_fdata(), shown().volume("mean").get_fdata(), atol=0.1)
     assert "1000 is 1e-07 in the units of the file" in " ".join(page.text.split())
@@ -177,7 +177,7 @@ def test_it_asks_no_network(shown, tmp_path):
 
 def test_hostile_text_stays_text(shown, tmp_path, undersampled):
     plain = shown(others=("a",), notes=("note",))
-    write_report(tmp_path / "hostile.html", write_hostile(tmp_path / "hostile_recon.h5", undersampled))
+    write_report(tmp_path / "hostile.html", read_result(write_hostile(tmp_path / "hostile_recon.h5", undersampled)))
     page = Parsed((tmp_path / "hostile.html").read_text(encoding="utf-8"))
     assert page.tags == plain.tags
     assert [name for name, _ in page.attributes] == [name for name, _ in plain.attributes]
@@ -205,10 +205,10 @@ def test_a_single_image(shown):
 
 
 def test_no_samples_no_flip_book(tmp_path, undersampled):
-    source = write_study(tmp_path / "a_recon.h5", undersampled)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled)
     with h5py.File(source, "a") as file:
         del file["samples"]
-    assert write_report(tmp_path / "a.html", source) == ()
+    assert write_report(tmp_path / "a.html", read_result(source)) == ()
     page = Parsed((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert page.study["samples"] == 0
     assert "dds, one sample" not in page.titles()
@@ -217,10 +217,10 @@ def test_no_samples_no_flip_book(tmp_path, undersampled):
 
 
 def test_one_slice_without_other_methods_and_without_reference(tmp_path, undersampled):
-    source = write_study(tmp_path / "a_recon.h5", undersampled, slices=1, others=(), reference=False)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled, slices=1, others=(), reference=False)
     with h5py.File(source, "a") as file:
         del file["methods"]
-    write_report(tmp_path / "a.html", source)
+    write_report(tmp_path / "a.html", read_result(source))
     page = Parsed((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert page.titles() == ["dds, mean of 4", "posterior std", "dds, one sample"]
     assert page.study["slices"] == [0]
@@ -228,18 +228,18 @@ def test_one_slice_without_other_methods_and_without_reference(tmp_path, undersa
 
 
 def test_a_blank_image(tmp_path, undersampled):
-    source = write_study(tmp_path / "a_recon.h5", undersampled)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled)
     with h5py.File(source, "a") as file:
         for name in ("mean", "std", "reference", "samples", "methods/zero-filled", "methods/l1-wavelet"):
             file[name][...] = 0
-    write_report(tmp_path / "a.html", source)
+    write_report(tmp_path / "a.html", read_result(source))
     assert not Parsed((tmp_path / "a.html").read_text(encoding="utf-8")).volume("mean").get_fdata().any()
 
 
 @pytest.fixture
 def noisy(tmp_path, undersampled):
     """500 slices that do not compress."""
-    source = write_study(tmp_path / "a_recon.h5", undersampled, slices=500, samples=3, rows=32, columns=40)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled, slices=500, samples=3, rows=32, columns=40)
     generator = torch.Generator().manual_seed(0)
     with h5py.File(source, "a") as file:
         for name in ("mean", "std", "reference", "samples", "methods/zero-filled", "methods/l1-wavelet"):
@@ -253,7 +253,7 @@ def noisy(tmp_path, undersampled):
 )
 def test_a_page_too_large_loses_samples_then_slices(room, samples, step, noisy, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "LIMIT", len(niivue_script().encode()) + 500_000 + room)
-    left_out = write_report(tmp_path / "a.html", noisy)
+    left_out = write_report(tmp_path / "a.html", read_result(noisy))
     page = Parsed((tmp_path / "a.html").read_text(encoding="utf-8"))
     assert (tmp_path / "a.html").stat().st_size < report.LIMIT
     assert page.study["samples"] == samples
@@ -266,7 +266,7 @@ def test_a_page_too_large_loses_samples_then_slices(room, samples, step, noisy, 
         assert any(f"{500 - len(slices)} of 500 slices" in text for text in left_out)
     assert len(left_out) == (not samples) + (step > 1)
     assert all(text in page.text for text in left_out)
-    whole = read_reconstruction(noisy).mean.abs().numpy()
+    whole = np.abs(read_result(noisy).mean)
     shown = page.volume("mean").get_fdata().T
     assert np.allclose(shown / shown.max(), whole[slices] / whole[slices].max(), atol=1e-3)
 
@@ -274,32 +274,34 @@ def test_a_page_too_large_loses_samples_then_slices(room, samples, step, noisy, 
 def test_one_slice_that_is_too_large(noisy, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "LIMIT", len(niivue_script().encode()) + 500_100)
     with pytest.raises(UserError, match="a_recon.h5: one slice alone is too large"):
-        write_report(tmp_path / "a.html", noisy)
+        write_report(tmp_path / "a.html", read_result(noisy))
     assert not list(tmp_path.glob("*.html*"))
 
 
 def test_what_is_refused(tmp_path, undersampled):
-    source = write_study(tmp_path / "a_recon.h5", undersampled)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled)
     with h5py.File(source, "a") as file:
         file["std"][0, 0, 0] = np.nan
     with pytest.raises(UserError, match="a_recon.h5: std holds what is not a number; make it again"):
-        write_report(tmp_path / "a.html", source)
-    write_study(source, undersampled, slices=1)
+        write_report(tmp_path / "a.html", read_result(source))
+    write_flat(source, undersampled, slices=1)
     with h5py.File(source, "a") as file:
-        mean = file["mean"][:0]
-        del file["mean"]
-        file["mean"] = mean
+        for name in ("mean", "std", "determined_share", "samples", "reference", "measured_residual"):
+            few = file[name][:0]
+            del file[name]
+            file[name] = few
+        del file["methods"]
     with pytest.raises(UserError, match="a_recon.h5: holds no slice"):
-        write_report(tmp_path / "a.html", source)
+        write_report(tmp_path / "a.html", read_result(source))
     assert not list(tmp_path.glob("*.html*"))
 
 
-def test_niivue_is_in_nilearn(monkeypatch, tmp_path):
+def test_niivue_is_in_nilearn(monkeypatch, tmp_path, undersampled):
     assert "Niivue" in niivue_script()
     assert "</script" not in niivue_script()
     monkeypatch.setattr(report, "NIIVUE", "_assets/js/elsewhere.js")
     with pytest.raises(UserError, match="elsewhere.js: NiiVue.*isn't there; install it with pip install 'nilearn>="):
-        write_report(tmp_path / "a.html", tmp_path / "a_recon.h5")
+        write_report(tmp_path / "a.html", read_result(write_flat(tmp_path / "a_recon.h5", undersampled)))
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ def test_the_name_of_the_page(reconstruction, page):
 
 
 def test_the_command(typed, tmp_path, undersampled):
-    write_study(tmp_path / "a_recon.h5", undersampled)
+    write_flat(tmp_path / "a_recon.h5", undersampled)
     code, said = typed("report a_recon.h5")
     assert (code, said.splitlines()[0]) == (0, "wrote a_report.html")
     made = (tmp_path / "a_report.html").read_bytes()
@@ -329,7 +331,7 @@ def test_the_command(typed, tmp_path, undersampled):
 
 
 def test_a_name_with_everything(tmp_path, undersampled, monkeypatch, capsys):
-    source = write_study(tmp_path / '[/b] é "q" <i>\'s_recon.h5', undersampled)
+    source = write_flat(tmp_path / '[/b] é "q" <i>\'s_recon.h5', undersampled)
     monkeypatch.setattr(sys, "argv", ["mri-ambient", "report", str(source)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -339,7 +341,7 @@ def test_a_name_with_everything(tmp_path, undersampled, monkeypatch, capsys):
 
 
 def test_another_version(typed, tmp_path, undersampled):
-    with h5py.File(write_study(tmp_path / "a_recon.h5", undersampled), "a") as file:
+    with h5py.File(write_flat(tmp_path / "a_recon.h5", undersampled), "a") as file:
         file.attrs["format"] = "mri-ambient reconstruction 1"
     code, said = typed("report a_recon.h5")
     assert (code, "its format is 'mri-ambient reconstruction 1'" in said) == (2, True)
@@ -347,6 +349,6 @@ def test_another_version(typed, tmp_path, undersampled):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc, a folder that nobody can write")
 def test_a_folder_that_nobody_can_write(typed, tmp_path, undersampled):
-    write_study(tmp_path / "a_recon.h5", undersampled)
+    write_flat(tmp_path / "a_recon.h5", undersampled)
     code, said = typed("report a_recon.h5 --out /proc/nowhere/a.html")
     assert (code, "/proc/nowhere: can't write there" in said) == (2, True)

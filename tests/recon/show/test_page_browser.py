@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.page import write_report
-from tests.recon.studies import HOSTILE, write_hostile, write_study
+from tests.recon.results import HOSTILE, write_flat, write_hostile
 
 CHROMIUM = shutil.which("chromium")
 LACKING = [name for name, there in (("playwright", find_spec("playwright")), ("chromium", CHROMIUM)) if not there]
@@ -78,7 +79,7 @@ MAGNITUDES = (MEAN, SAMPLES, REFERENCE, ZERO_FILLED, WAVELET)
 @pytest.fixture(scope="module")
 def opened(browser, undersampled, tmp_path_factory) -> Opened:
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder / "a.html", write_study(folder / "a_recon.h5", undersampled))
+    write_report(folder / "a.html", read_result(write_flat(folder / "a_recon.h5", undersampled)))
     return Opened(browser, folder / "a.html")
 
 
@@ -276,7 +277,7 @@ def test_nothing_was_complained_of_and_nothing_asked(opened):
 def test_hostile_text_runs_nowhere(browser, undersampled, tmp_path):
     """Even where the page's own policy, which would forbid it, is switched off."""
     page = tmp_path / "é \"q\" <img src=x onerror='window.__x=1'>.html"
-    write_report(page, write_hostile(tmp_path / "a_recon.h5", undersampled))
+    write_report(page, read_result(write_hostile(tmp_path / "a_recon.h5", undersampled)))
     opened = Opened(browser, page, bypass_csp=True)
     assert opened.text("h1") == HOSTILE
     assert opened.page.evaluate("window.__x") is None
@@ -288,8 +289,8 @@ def test_hostile_text_runs_nowhere(browser, undersampled, tmp_path):
 
 
 def test_one_slice_and_nothing_else(browser, undersampled, tmp_path):
-    source = write_study(tmp_path / "a_recon.h5", undersampled, slices=1, samples=1, others=(), reference=False)
-    write_report(tmp_path / "a.html", source)
+    source = write_flat(tmp_path / "a_recon.h5", undersampled, slices=1, samples=1, others=(), reference=False)
+    write_report(tmp_path / "a.html", read_result(source))
     opened = Opened(browser, tmp_path / "a.html")
     assert opened.page.locator(".pane:visible").count() == 1
     eventually(lambda: abs(opened.greys(0.2, 0.5)[0] - 255) < 4)
@@ -301,7 +302,7 @@ def test_one_slice_and_nothing_else(browser, undersampled, tmp_path):
 
 
 def test_a_browser_without_webgl_is_told_so(browser, undersampled, tmp_path):
-    write_report(tmp_path / "a.html", write_study(tmp_path / "a_recon.h5", undersampled, slices=1))
+    write_report(tmp_path / "a.html", read_result(write_flat(tmp_path / "a_recon.h5", undersampled, slices=1)))
     page = browser.new_page()
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto((tmp_path / "a.html").as_uri())

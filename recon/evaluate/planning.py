@@ -11,27 +11,27 @@ from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import place
-from mri_ambient.recon.evaluate.compare_rows import Plan, Run
-from mri_ambient.recon.evaluate.compare_summary import listed
-from mri_ambient.recon.evaluate.tuning import Tuned, nearest
+from mri_ambient.recon.evaluate.plan import Plan, Run
+from mri_ambient.recon.evaluate.tuned import Tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 
-BART = "bart-"  # how the names of its methods begin
+OF_FILE = {"std_scale": "temperature"}  # what plan.json calls it
 MethodPrior = tuple[str, Prior | None]
 
 
-def named_methods(text: str) -> list[str]:
-    """The methods of a comma-separated list; if it is empty, all that this machine can run.
+def named_methods(names: Sequence[str]) -> list[str]:
+    """Each once; if there are none, all methods that this machine can run.
 
     Raises UserError if one is unknown, or needs BART and that is not installed: now, not after hours.
     """
-    names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: is not one of {', '.join(METHODS)}; choose among them")
-        if name.startswith(BART):
+        if METHODS[name].needs_bart:
             bart.require()
-    return list(dict.fromkeys(names)) or [name for name in METHODS if bart.installed() or not name.startswith(BART)]
+    return list(dict.fromkeys(names)) or [
+        name for name, method in METHODS.items() if bart.installed() or not method.needs_bart
+    ]
 
 
 def priors_for(methods: Sequence[str], folders: Sequence[Path]) -> list[MethodPrior]:
@@ -69,7 +69,7 @@ def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], studies
                     settings=chosen.settings if chosen else METHODS[name].settings,
                     prior=prior.path.absolute() if prior else None,
                     prior_sha256=digest,
-                    temperature=(chosen and chosen.temperature) or 1.0,
+                    std_scale=(chosen and chosen.std_scale) or 1.0,
                     tuned_at=chosen and chosen.accel,
                 )
             )
@@ -77,10 +77,18 @@ def planned_runs(priors: Sequence[MethodPrior], accels: Sequence[float], studies
 
 
 def claim(out: Path, plan: Plan, force: bool) -> None:
-    """Write what is compared to ``out/plan.json``. Raises UserError if something else was, unless ``force``. The scans may
-    change: there may be more of them by now."""
+    """Write what is compared to ``out/plan.json``.
+
+    The scans may change: there may be more of them by now. So may the device.
+
+    Raises:
+        UserError: something else was compared there, and ``force`` was not asked for.
+    """
     path = out / "plan.json"
-    text = json.dumps(asdict(replace(plan, pictured="", training_scans=())), indent=2, default=str) + "\n"
+    stored = asdict(replace(plan, pictured="", training_scans=()))
+    del stored["device"]
+    stored["runs"] = [{OF_FILE.get(key, key): value for key, value in run.items()} for run in stored["runs"]]
+    text = json.dumps(stored, indent=2, default=str) + "\n"
     if path.exists() and path.read_text() != text and not force:
         raise UserError(
             f"{out}: holds a comparison of other methods or settings; pass --force to replace its tables (finished rows that "
@@ -114,3 +122,7 @@ def misfits(runs: Iterable[Run], priors: Iterable[Prior]) -> list[str]:
                 f"R={listed(far)}, far from it; train one for that R to be fair to it"
             )
     return sentences
+
+
+def listed(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import Generator
 
-from mri_ambient.recon.evaluate.certainty import LEVELS, around, coverage_figure, samples_figure
-from mri_ambient.recon.evaluate.lesions import Lesion
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
 from mri_ambient.recon.reconstruct import Reconstruction
+from mri_ambient.recon.show.certainty import LEVELS, around, coverage_figure, samples_figure
 
 
 def drawn_from_one_posterior(factor: float) -> tuple[Reconstruction, torch.Tensor]:

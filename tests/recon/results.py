@@ -12,7 +12,9 @@ from torch import Generator
 from mri_ambient.recon.evaluate.held_out import HeldOut
 from mri_ambient.recon.methods.samplers.dds import DdsSettings
 from mri_ambient.recon.reconstruct import Reconstruction
-from mri_ambient.recon.show.recon_file import Outcome, Study, read_reconstruction, write_reconstruction
+from mri_ambient.recon.result import Result, read_result
+from mri_ambient.recon.result_data import ResultData, about_of, result_data
+from mri_ambient.recon.result_file import write_result
 from mri_ambient.store import PreparedVolume
 from tests.recon.test_reconstruct import untrained
 
@@ -21,7 +23,7 @@ UNITS = 1e-6  # scanners have such
 HOSTILE = '"a" <b>&\'<img src=x onerror=window.__x=1></script><script>window.__x=1</script>é'
 
 
-def write_study(
+def write_flat(
     path: Path,
     volume: PreparedVolume,
     slices: int = 3,
@@ -56,13 +58,14 @@ def write_study(
     provenance = {"simulated": True, "field_of_view_mm": (rows * 2.0, columns * 1.5), "source": f"{name}.h5"}
     volume = replace(volume, name=name, provenance=provenance)
     known = truth if reference else None
-    write_reconstruction(path, Outcome(volume, results, "dds", share, known, held, 1.5, notes))
+    about = about_of(volume, results["dds"], 1.5, notes, "mvue")
+    write_result(path, result_data(about, results, share, known, held))
     return path
 
 
 def write_hostile(path: Path, volume: PreparedVolume) -> Path:
     """HOSTILE in every text that a file can bring; a name in HDF5 has no slash."""
-    write_study(path, volume, others=(HOSTILE.replace("/", "|"),), name=HOSTILE, notes=(HOSTILE,), data=HOSTILE)
+    write_flat(path, volume, others=(HOSTILE.replace("/", "|"),), name=HOSTILE, notes=(HOSTILE,), data=HOSTILE)
     with h5py.File(path, "a") as file:
         file.attrs["method"] = json.dumps(HOSTILE)
         file.attrs["settings"] = json.dumps({HOSTILE: HOSTILE})
@@ -73,7 +76,7 @@ def made(method: str, samples: torch.Tensor, residual: torch.Tensor, card: Any, 
     return Reconstruction(method, samples, residual, 12.3, tuple(samples.shape[-2:]), 4711, card, settings)
 
 
-def write_smooth_study(path: Path, volume: PreparedVolume, samples: int = 3, reference: bool = True) -> Path:
+def smooth_result(volume: PreparedVolume, samples: int = 3, reference: bool = True) -> ResultData:
     """dds (``samples`` of it) beside zero-filled and l1-wavelet, in the shape of ``volume``."""
     generator = Generator().manual_seed(0)
     slices, (rows, columns) = len(volume.kspace), volume.kspace.shape[-2:]
@@ -92,18 +95,20 @@ def write_smooth_study(path: Path, volume: PreparedVolume, samples: int = 3, ref
         "dds": drawn("dds", samples, 0.05),
     }
     share = torch.rand(slices, rows, columns, generator=generator)
-    write_reconstruction(path, Outcome(volume, results, "dds", share, truth if reference else None))
+    about = about_of(volume, results["dds"], None, (), "mvue")
+    return result_data(about, results, share, truth if reference else None, None, volume.mask)
+
+
+def write_smooth(path: Path, volume: PreparedVolume, samples: int = 3, reference: bool = True) -> Path:
+    """:func:`smooth_result` in a file."""
+    write_result(path, smooth_result(volume, samples, reference))
     return path
 
 
-def oblong(study: Study) -> Study:
+def oblong_result(folder: Path, volume: PreparedVolume) -> Result:
     """Fewer rows than columns, and pixels that are not square: what is taken for y is not x."""
-    images = {key: getattr(study, key)[:, 8:-8] for key in ("mean", "std", "determined_share", "reference")}
-    others = {name: image[:, 8:-8] for name, image in study.others.items()}
-    samples = None if study.samples is None else study.samples[..., 8:-8, :]
-    about = study.about.model_copy(update={"field_of_view_mm": (96.0, 120.0)})
-    return replace(study, about=about, others=others, samples=samples, **images)
-
-
-def oblong_study(folder: Path, volume: PreparedVolume) -> Study:
-    return oblong(read_reconstruction(write_smooth_study(folder / "scan_recon.h5", volume)))
+    result = read_result(write_smooth(folder / "scan_recon.h5", volume))
+    images = {key: getattr(result, key)[:, 8:-8] for key in ("mean", "raw_std", "determined_share", "reference")}
+    others = {name: image[:, 8:-8] for name, image in result.others.items()}
+    about = result.about.model_copy(update={"field_of_view_mm": (96.0, 120.0)})
+    return replace(result, about=about, others=others, samples=result.samples[..., 8:-8, :], **images)

@@ -1,16 +1,17 @@
 """Pictures of how far a reconstruction can be trusted: coverage, lesions put into a scan, lesions that aren't there."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mri_ambient.recon.evaluate.invented import Invented
-from mri_ambient.recon.evaluate.lesions import Lesion, Lesioned
-from mri_ambient.recon.evaluate.std_calibration import coverage, standardised_errors, temperature
+from mri_ambient.recon.evaluate.lesions.insert import Lesioned
+from mri_ambient.recon.evaluate.lesions.invented import Invented
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
+from mri_ambient.recon.evaluate.lesions.recover import Recovered
+from mri_ambient.recon.evaluate.std_calibration import coverage, standardised_errors, std_scale_of
 from mri_ambient.recon.reconstruct import Reconstruction
 from mri_ambient.recon.show.figure import Block, print_figure
 from mri_ambient.recon.show.notebook import tinted_pane
@@ -36,12 +37,12 @@ def coverage_figure(found: Reconstruction, reference: Reference, support: Bool[T
     """How much of the truth intervals of each level hold, before and after the std is multiplied by what makes 90 % true (on
     this very scan: to be chosen on others, which is what `tune` does). support: pixels to judge, such as `tissue`."""
     errors, count = standardised_errors(found, reference, support), found.samples.shape[1]
-    factor = temperature(errors, count)
+    scale = std_scale_of(errors, count)
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="gray", lw=0.8, ls="--", label="calibrated")
-    for warmth, label in ((1.0, "as it is"), (factor, f"std times {factor:.2f}")):
-        held = [coverage(errors, float(level), count, warmth) for level in LEVELS]
+    for std_scale, label in ((1.0, "as it is"), (scale, f"std times {scale:.2f}")):
+        held = [coverage(errors, float(level), count, std_scale) for level in LEVELS]
         axis.plot(LEVELS, held, marker="o", markersize=3, label=label)
     axis.set(xlabel="the interval promises", ylabel="it holds the truth", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.legend(frameon=False)
@@ -50,7 +51,7 @@ def coverage_figure(found: Reconstruction, reference: Reference, support: Bool[T
 
 
 def lesions_figure(
-    lesioned: Lesioned, found: Reconstruction, without: Reconstruction, recovered: Sequence[dict[str, Any]]
+    lesioned: Lesioned, found: Reconstruction, without: Reconstruction, recovered: Sequence[Recovered]
 ) -> Figure:
     """Each lesion: in the truth, in the reconstruction, and where it was before; how much of its contrast came back. Each in a
     window of its own, from 0 to BRIGHTER times the tissue there."""
@@ -59,10 +60,10 @@ def lesions_figure(
     for lesion, row in zip(lesioned.lesions, recovered, strict=True):
         profile = lesion.profile((truth.shape[-2], truth.shape[-1]))
         white = BRIGHTER * float((profile * before[lesion.slice]).sum() / profile.sum())
-        interval = "" if row["low"] is None else f" ({row['low']:.0%} to {row['high']:.0%})"
+        interval = "" if row.low is None else f" ({row.low:.0%} to {row.high:.0%})"
         titles = (
             f"truth: {lesion.width:g} pixels, +{lesion.contrast:.0%}",
-            f"{row['recovery']:.0%} back{interval}",
+            f"{row.recovery:.0%} back{interval}",
             "without lesion",
         )
         for panes, title, images in zip(rows, titles, (truth, mean, before), strict=True):

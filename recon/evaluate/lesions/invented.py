@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d
 
 from mri_ambient.measurement import measurement_of, project
 from mri_ambient.recon.evaluate.determined import SPREAD
-from mri_ambient.recon.evaluate.lesions import Lesion
+from mri_ambient.recon.evaluate.lesions.lesion import Lesion
 from mri_ambient.recon.reconstruct import residual
 from mri_ambient.store import PreparedVolume
 
@@ -21,8 +21,12 @@ ALONE = 9  # pixels around a lesion's centre that have to be tissue
 class Invented:
     """One slice with the lesion as drawn, and with what is left of it once the measured samples have been heard.
 
-    left: sum w (corrected - without) / sum w (drawn - without), w the lesion's profile: 1 if the data know nothing of it.
-    misfits: root mean square misfit on the measured samples over the noise level, without lesion, as drawn, corrected.
+    Attributes:
+        lesion: what was drawn.
+        drawn: the image with it, complex, in the units of the file.
+        corrected: the image with what is left of it.
+        left: sum w (corrected - without) / sum w (drawn - without), w the lesion's profile: 1 if the data know nothing of it.
+        misfits: root mean square misfit on the measured samples over the noise level, without lesion, as drawn, corrected.
     """
 
     lesion: Lesion
@@ -33,17 +37,22 @@ class Invented:
 
 
 def invent(volume: PreparedVolume, images: Complex[Tensor, "slice v x"], lesion: Lesion) -> Invented:
-    """Draw ``lesion`` into its slice of ``images`` (in the units of the file), then take from it what the measured samples
-    determine: b -> argmin_z ||A z||^2 / noise^2 + ||z - b||^2 / SPREAD^2. Of one pixel 1 - :func:`determined_share` is left.
+    """Draw ``lesion`` into its slice of ``images``, then take from it what the measured samples determine.
 
-    images: of all sets of maps, ``Reconstruction.mean_of_sets``; the lesion is in the first's."""
+    b -> argmin_z ||A z||^2 / noise^2 + ||z - b||^2 / SPREAD^2. Of one pixel 1 -
+    :func:`mri_ambient.recon.evaluate.determined.determined_share` is left.
+
+    Args:
+        volume: as measured.
+        images: of all sets of maps, ``Reconstruction.mean_of_sets``, in the units of the file; the lesion is in the first's.
+        lesion: to draw.
+    """
     these = slice(lesion.slice, lesion.slice + 1)
     measurement, scale = measurement_of(volume, these), volume.scale[lesion.slice]
     image = images[these] / scale
-    profile = torch.zeros(measurement.image_shape)
-    profile[: measurement.matrix[0]] = lesion.profile(measurement.matrix)
-    around = (profile * image.abs()).sum() / profile.sum()
-    added = lesion.contrast * around * profile * torch.polar(torch.ones(()), image.angle())
+    rows = measurement.matrix[0]
+    added, profile = torch.zeros_like(image), torch.zeros(measurement.image_shape)
+    added[:, :rows], profile[:rows] = lesion.blob(image[0, :rows]), lesion.profile(measurement.matrix)
     unmeasured = replace(measurement, kspace=torch.zeros_like(measurement.kspace))
     remaining = project(unmeasured, added[None], SPREAD, ITERATIONS)[0]
     shown = [image, image + added, image + remaining]
@@ -51,8 +60,8 @@ def invent(volume: PreparedVolume, images: Complex[Tensor, "slice v x"], lesion:
     without, drawn, corrected = (residual(measurement, one).item() for one in shown)
     return Invented(
         lesion=lesion,
-        drawn=shown[1][0, : measurement.matrix[0]] * scale,
-        corrected=shown[2][0, : measurement.matrix[0]] * scale,
+        drawn=shown[1][0, :rows] * scale,
+        corrected=shown[2][0, :rows] * scale,
         left=float(changes[1] / changes[0]),
         misfits=(without, drawn, corrected),
     )
@@ -61,7 +70,12 @@ def invent(volume: PreparedVolume, images: Complex[Tensor, "slice v x"], lesion:
 def least_and_most_determined(
     share: Float[Tensor, "y x"], tissue: Bool[Tensor, "y x"]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Two places (y, x) well inside the ``tissue``."""
+    """Two places (y, x) well inside the ``tissue``.
+
+    Args:
+        share: how much of each pixel the data determine.
+        tissue: where there is some.
+    """
     inside = avg_pool2d(tissue.float()[None, None], ALONE, 1, ALONE // 2)[0, 0] > 0.999
     smooth = avg_pool2d(share[None, None], 3, 1, 1)[0, 0]
     columns = share.shape[1]
