@@ -7,8 +7,10 @@ import typer
 
 from mri_ambient import __version__
 from mri_ambient.commands.comparison import compare, tune
+from mri_ambient.commands.drawing import audit, sample
 from mri_ambient.commands.exporting import export
-from mri_ambient.commands.learning import audit, sample, train, train_images
+from mri_ambient.commands.images import train_images
+from mri_ambient.commands.learning import train
 from mri_ambient.commands.reconstruction import demo, recon, report
 from mri_ambient.commands.scans import info, prep, simulate
 from mri_ambient.errors import UserError

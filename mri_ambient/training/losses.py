@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from mri_ambient.images.denoiser import PixelDenoiser
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.training.data import Batch
 
@@ -57,7 +56,7 @@ def weighted(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, nois
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - batch.kspace
     weight = (1 / shown.q.clamp_min(1 / W_MAX)).unsqueeze(1)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
-    return masked_weight(sigma, denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
+    return masked_weight(sigma, denoiser.architecture.sigma_data) * (weight * squared(error)).sum((1, 2, 3)) / pixels
 
 
 def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -77,14 +76,15 @@ def noise_aware(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, n
     measured = batch.sense(batch.mask)
     error = measured(denoise(denoiser, batch, shown, sigma, noise)) - measured.apply_mask(target)
     pixels = batch.kspace.shape[-2] * batch.kspace.shape[-1]
-    return masked_weight(total_noise(batch, sigma), denoiser) * (weight * squared(error)).sum((1, 2, 3)) / pixels
+    overall = masked_weight(total_noise(batch, sigma), denoiser.architecture.sigma_data)
+    return overall * (weight * squared(error)).sum((1, 2, 3)) / pixels
 
 
 def published(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
     """w(sigma) ||A^H A D - A^H y||^2 with EDM's w, as published (Aali et al., 2024; Daras et al., 2023)."""
     measured = batch.sense(batch.mask)
     error = measured.gram(denoise(denoiser, batch, shown, sigma, noise)) - measured.adjoint(batch.kspace)
-    return edm_weight(sigma, denoiser) * squared(error).mean((-2, -1))
+    return edm_weight(sigma, denoiser.architecture.sigma_data) * squared(error).mean((-2, -1))
 
 
 def supervised(denoiser: Denoiser, batch: Batch, shown: Shown, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -108,18 +108,18 @@ def squared(error: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.view_as_real(error).square().sum(-1)
 
 
-def edm_weight(sigma: Tensor, denoiser: Denoiser | PixelDenoiser) -> Tensor:
+def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
     """(sigma^2 + sigma_data^2) / (sigma sigma_data)^2 (Karras et al., 2022): flat where the error vanishes with sigma."""
-    sigma_data = denoiser.architecture.sigma_data
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
-def masked_weight(sigma: Tensor, denoiser: Denoiser | PixelDenoiser) -> Tensor:
+def masked_weight(sigma: Tensor, sigma_data: float) -> Tensor:
     """The same for a denoiser that lacks lines, whose error has a floor: 1 / (0.02 sd^2 + 1 / edm_weight)."""
-    return 1 / (0.02 * denoiser.architecture.sigma_data**2 + 1 / edm_weight(sigma, denoiser))
+    return 1 / (0.02 * sigma_data**2 + 1 / edm_weight(sigma, sigma_data))
 
 
 def weight_for(shown: Shown, sigma: Tensor, denoiser: Denoiser) -> Tensor:
     """EDM's where the slice is seen whole."""
     whole = shown.mask.flatten(1).all(1)
-    return torch.where(whole, edm_weight(sigma, denoiser), masked_weight(sigma, denoiser))
+    sigma_data = denoiser.architecture.sigma_data
+    return torch.where(whole, edm_weight(sigma, sigma_data), masked_weight(sigma, sigma_data))

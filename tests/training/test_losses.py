@@ -68,8 +68,8 @@ def test_a_slices_weight_does_not_depend_on_its_batch():
     mask[1, :, 3] = False
     sigma, denoiser = torch.full((2,), 0.05), Constant(scene()[2])
     weight = weight_for(Shown(mask, torch.ones(2, 1, SIZE)), sigma, denoiser)
-    torch.testing.assert_close(weight[0], edm_weight(sigma, denoiser)[0])
-    torch.testing.assert_close(weight[1], masked_weight(sigma, denoiser)[1])
+    torch.testing.assert_close(weight[0], edm_weight(sigma, denoiser.architecture.sigma_data)[0])
+    torch.testing.assert_close(weight[1], masked_weight(sigma, denoiser.architecture.sigma_data)[1])
     assert weight[0] > 1.5 * weight[1]
 
 
@@ -80,12 +80,12 @@ def test_the_expected_weighted_loss_is_the_error_of_the_whole_image(kind):
     sigma = torch.full((4000,), 0.2)
     denoiser = Constant(guess)
     losses = weighted(denoiser, batch, shown, sigma, torch.zeros(4000, SIZE, SIZE, dtype=torch.complex64)).detach()
-    whole = masked_weight(sigma[0], denoiser) * (guess - truth).abs().square().mean()
+    whole = masked_weight(sigma[0], denoiser.architecture.sigma_data) * (guess - truth).abs().square().mean()
     if kind == "equispaced":
         # q = 0 on some lines: what can never be measured beside M~ is left out, line by line
         possible = shown.q > 0
         every = Sense(batch.maps, possible)((guess - truth).expand(4000, -1, -1)).abs().square().sum((1, 2, 3))
-        whole = masked_weight(sigma[0], denoiser) * every.mean() / SIZE**2
+        whole = masked_weight(sigma[0], denoiser.architecture.sigma_data) * every.mean() / SIZE**2
     error = losses.std() / 4000**0.5
     assert abs(losses.mean() - whole) < 4 * error
     assert error < 0.05 * whole
@@ -98,7 +98,10 @@ def test_the_published_loss_is_the_residual_of_the_normal_operator():
     found = published(Constant(guess), batch, shown, sigma, torch.zeros(2, SIZE, SIZE, dtype=torch.complex64))
     for i in range(2):
         sense = Sense(maps, batch.mask[i])
-        expected = edm_weight(sigma[i], Constant(guess)) * sense.gram(guess - truth).abs().square().mean()
+        expected = (
+            edm_weight(sigma[i], Constant(guess).architecture.sigma_data)
+            * sense.gram(guess - truth).abs().square().mean()
+        )
         torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -117,7 +120,7 @@ def test_the_supervised_loss_is_the_error_of_the_image():
     shown = Shown(everything, torch.ones(1, 1, SIZE))
     sigma = torch.tensor([0.2])
     found = supervised(Constant(guess), batch, shown, sigma, torch.zeros(1, SIZE, SIZE, dtype=torch.complex64))
-    expected = edm_weight(sigma, Constant(guess)) * (guess - truth).abs().square().mean()
+    expected = edm_weight(sigma, Constant(guess).architecture.sigma_data) * (guess - truth).abs().square().mean()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -37,7 +37,7 @@ def test_only_hidden_lines_count_and_no_noise_is_added(prepared):
     error = Sense(batch.maps, hidden)(image) - Sense(batch.maps, hidden).apply_mask(batch.kspace)
     squares = (error.abs().square() / shown.q.unsqueeze(1).clamp_min(1e-2)).sum((1, 2, 3)) / image[0].numel()
     wanted = torch.autograd.grad(
-        (masked_weight(batch.noise_std, denoiser) * squares).mean(), list(denoiser.parameters())
+        (masked_weight(batch.noise_std, denoiser.architecture.sigma_data) * squares).mean(), list(denoiser.parameters())
     )
     difference = sum(float((a - b).square().sum()) for a, b in zip(found, wanted, strict=True)) ** 0.5
     assert difference < 0.02 * sum(float(b.square().sum()) for b in wanted) ** 0.5
