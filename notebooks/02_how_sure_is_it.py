@@ -20,7 +20,6 @@
 # %%
 from pathlib import Path
 
-from mri_ambient.api_compare import open_source
 from mri_ambient.commands.scans import simulate
 from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.find import find_prior
@@ -32,6 +31,7 @@ from mri_ambient.recon.evaluate.std_calibration import tissue
 from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.recon.show.certainty import coverage_figure, invented_figure, lesions_figure, samples_figure
 from mri_ambient.recon.show.notebook import show
+from mri_ambient.workflows.comparing import open_source
 
 folder = Path("example")
 simulate(folder, subjects=1, slices=3)

@@ -8,8 +8,8 @@ import h5py
 import pytest
 import torch
 
-from mri_ambient.api_compare import CompareSettings, compare
 from mri_ambient.physics.masks import acs_mask
+from mri_ambient.workflows.comparing import CompareSettings, compare
 
 
 def undersample(source, target, mask) -> None:

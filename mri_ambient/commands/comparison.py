@@ -58,10 +58,10 @@ def compare(
     for folder in folders:
         prior_folder(folder)
 
-    from mri_ambient.api_compare import CompareSettings
-    from mri_ambient.api_compare import compare as compare_all
     from mri_ambient.processes import Spread
     from mri_ambient.recon.show.comparison import terminal_tables
+    from mri_ambient.workflows.comparing import CompareSettings
+    from mri_ambient.workflows.comparing import compare as compare_all
 
     settings = CompareSettings(
         accels=accels,
@@ -118,10 +118,10 @@ def tune(
     named = tuple(parse_methods(methods))
     refuse_existing(tuning_target(out, prior), force)
 
-    from mri_ambient.api_compare import TuneSettings
-    from mri_ambient.api_compare import tune as tune_all
     from mri_ambient.processes import Spread
     from mri_ambient.recon.show.tuning_table import tuning_table
+    from mri_ambient.workflows.comparing import TuneSettings
+    from mri_ambient.workflows.comparing import tune as tune_all
 
     settings = TuneSettings(
         accels=wanted,

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mri_ambient.api_compare import open_source
 from mri_ambient.audit.images import run_volumes
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.devices import PRECISION
@@ -32,6 +31,7 @@ from mri_ambient.training.run import run as run_with
 from mri_ambient.training.run_config import RunConfig, default_config, override, read_config
 from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
+from mri_ambient.workflows.comparing import open_source
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from mri_ambient.api_compare import open_source, raw_scans
 from mri_ambient.errors import UserError
 from mri_ambient.recon.evaluate.compare import Comparison, require_unseen
 from mri_ambient.recon.evaluate.compare_rows import compare_scan, measured_row
@@ -26,6 +25,7 @@ from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.show.compare_figure import draw_pictures
 from mri_ambient.recon.show.compare_page import Section, write_page
 from mri_ambient.recon.show.comparison import terminal_tables, write_comparison
+from mri_ambient.workflows.comparing import open_source, raw_scans
 from tests.recon.test_reconstruct import first_slices, untrained
 
 OPEN = partial(open_source, mask="random", slices=1, lesions=False, seed=0)

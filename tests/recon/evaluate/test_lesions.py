@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mri_ambient.api_compare import open_source
 from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.physics.fourier import fftc, ifftc
@@ -12,6 +11,7 @@ from mri_ambient.recon.evaluate.lesions.lesion import Lesion
 from mri_ambient.recon.evaluate.lesions.recover import contrast_recovery
 from mri_ambient.recon.evaluate.plan import Case
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct, reference_image
+from mri_ambient.workflows.comparing import open_source
 from tests.operators import random_complex
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mri_ambient.api_compare import open_source
 from mri_ambient.errors import UserError
 from mri_ambient.processes import Spread
 from mri_ambient.recon.evaluate.compare import Scans
@@ -29,6 +28,7 @@ from mri_ambient.recon.methods.method import Method
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import reconstruct
 from mri_ambient.recon.show.tuning_table import tuning_table
+from mri_ambient.workflows.comparing import open_source
 from tests.recon.evaluate.test_compare import held_out_row, row
 from tests.recon.test_reconstruct import untrained
 
