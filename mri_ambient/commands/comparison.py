@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mri_ambient.commands.options import (
-    MASK_KINDS,
     Dask,
     Force,
     Mask,
@@ -19,8 +18,6 @@ from mri_ambient.commands.options import (
     Slices,
     TunedPath,
     Workers,
-    check_choice,
-    check_reference,
     parse_accels,
     parse_methods,
 )
@@ -56,8 +53,6 @@ def compare(
     from mri_ambient.console import stderr, stdout
     from mri_ambient.priors.runs import passed_over, place, prior_folder
 
-    check_choice("--mask", mask, MASK_KINDS)
-    magnitude = check_reference(reference)
     accels = parse_accels(accel)
     parse_methods(methods)
     folders = [Path(part.strip()) for part in prior.split(",") if part.strip()]
@@ -74,14 +69,14 @@ def compare(
 
     named = named_methods(methods)
     paths = raw_scans(path)
-    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed, magnitude=magnitude)
+    opened = partial(open_source, mask=mask, slices=slices, lesions=lesions, seed=seed, magnitude=reference)
     priors = priors_for(named, folders)
     used = list({p.card.weights_sha256: p for _, p in priors if p}.values())
     studies = find_tuned(tuned, used)
     runs = planned_runs(priors, accels, studies.values())
     seen = tuple((s.sha256, s.scan, s.subject) for study in studies.values() for s in study.scans)
     learned = tuple(training_scans(*used))
-    plan = Plan(runs, samples, seed, mask, slices, lesions, "", seen, learned, magnitude)
+    plan = Plan(runs, samples, seed, mask, slices, lesions, "", seen, learned, reference)
     plan = replace(plan, pictured=first_usable(path, paths, plan, opened))
     origins = [f"settings: {place(found)}" for found in studies]
     notes = origins or ["settings: each method's defaults, not tuned; see `mri-ambient tune`"]
@@ -125,7 +120,6 @@ def tune(
     from mri_ambient.files import refuse_existing
     from mri_ambient.priors.runs import BUNDLED, TUNED, passed_over, prior_folder
 
-    check_choice("--mask", mask, MASK_KINDS)
     wanted = parse_accels(accel)
     parse_methods(methods)
     folder = prior_folder(prior)
