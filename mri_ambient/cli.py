@@ -14,6 +14,7 @@ from mri_ambient.commands.learning import train
 from mri_ambient.commands.reconstruction import demo, recon, report
 from mri_ambient.commands.scans import info, prep, simulate
 from mri_ambient.errors import UserError
+from mri_ambient.memory import keep_freed_memory
 
 app = typer.Typer(
     name="mri-ambient",
@@ -38,6 +39,7 @@ def root(
 
 def main() -> None:
     """Run the command; a UserError becomes one sentence and exit code 2, unless --debug asks for the traceback."""
+    keep_freed_memory()  # what one step of a training or a sampler frees, the next one takes
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
         app(arguments)

@@ -15,6 +15,7 @@ import torch
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
+from mri_ambient.memory import keep_freed_memory
 
 Job = tuple[Any, ...]
 Result = Callable[[], Any]
@@ -98,6 +99,7 @@ def _run_pool(function: Callable[..., Any], jobs: Sequence[Job], workers: int, c
 
 def _start_worker(threads: int) -> None:
     torch.set_num_threads(threads)
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -12,15 +11,19 @@ from torch import Generator, Tensor
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Measurement, magnitude, measurement_of, project, resized_images
-from mri_ambient.memory import keep_freed_memory, out_of_memory_is_a_user_error
+from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import apart, stacked
 from mri_ambient.priors.card import Card, Prior
+from mri_ambient.recon.methods.method import Settings
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.store import PreparedVolume
 
 PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
-PIXELS = 32 * 128**2  # of all slices and samples together that a method works on at once; bounds memory
+CPU = torch.device("cpu")
+PIXELS = (
+    32 * 128**2
+)  # of all slices and samples together that a method works on at once; bounds memory, of whatever device
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Reconstruction:
     matrix: tuple[int, int]
     seed: int
     prior: Card | None
-    settings: Any = None
+    settings: Settings = None
     second: Complex[Tensor, "slice k y x"] | None = None
 
     @property
@@ -95,49 +98,59 @@ def mean_title(method: str, samples: int | None) -> str:
 def reconstruct(
     volume: PreparedVolume,
     method: str,
-    prior: Prior | None,
-    samples: int,
-    seed: int,
-    settings: Any = None,
-    pixels: int = PIXELS,
+    prior: Prior | None = None,
+    samples: int = 8,
+    seed: int = 0,
+    settings: Settings = None,
+    device: torch.device = CPU,
 ) -> Reconstruction:
-    """Every slice by ``method``; each slice has its own random numbers, whatever the others are.
+    """Every slice by one method; each slice has its own random numbers, whatever the others are.
 
-    settings: of the method, instead of its own. pixels: as many slices at once as have at most so many in all their samples, at
-    the :func:`working_matrix`, but at least one slice with its K samples. Memory grows with it, results do not depend on it
-    beyond rounding.
-    Raises UserError if the method needs another kind of prior, if memory does not suffice, or if a sampler fails.
+    As many slices are worked on at once as have at most PIXELS in all their samples, at the :func:`working_matrix`, but at
+    least one slice with its K samples, which bounds the device's memory; results do not depend on it beyond rounding.
+
+    Args:
+        volume: prepared.
+        method: a name of :data:`mri_ambient.recon.methods.registry.METHODS`.
+        prior: of a kind that the method can use; None for classical methods.
+        samples: K, of methods that draw.
+        seed: of the draws, which are made on the CPU: another device gives the same samples to rounding.
+        settings: of the method, in place of its own.
+        device: where the work is done; what is returned is on the CPU.
+
+    Raises:
+        UserError: the method needs another kind of prior, memory does not suffice, or a sampler fails.
     """
     chosen = METHODS[method]
     if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
         kind = "no prior" if prior is None else f"a prior of kind `{prior.card.kind}`"
         raise UserError(f"{method}: needs a prior of kind {' or '.join(chosen.kinds)} and got {kind}; pass --prior")
-    keep_freed_memory()  # what one step of a sampler frees, the next one takes
     start = time.perf_counter()
+    prior = prior.to(device) if prior and chosen.kinds else None
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])
-    matrix = working_matrix(volume, prior.card) if prior and chosen.kinds else native
+    matrix = working_matrix(volume, prior.card) if prior else native
     settings = settings or chosen.settings
     steps = getattr(settings, "steps", 1)
     at_once = f"{method}, {samples} samples of {matrix[0]}x{matrix[1]} at once"
-    count, together = len(volume.kspace), max(1, pixels // (samples * volume.sets * matrix[0] * matrix[1]))
+    count, together = len(volume.kspace), max(1, PIXELS // (samples * volume.sets * matrix[0] * matrix[1]))
     images, residuals = [], []
     with progress_bar() as bar:
         task = bar.add_task(method, total=steps * count)
         for first in range(0, count, together):
             slices = range(first, min(first + together, count))
-            measurement = measurement_of(volume, slice(slices.start, slices.stop))
+            measurement = measurement_of(volume, slice(slices.start, slices.stop)).to(device)
             generators = [Generator().manual_seed(seed_of(volume.name, i, seed, "samples")) for i in slices]
             advance = partial(bar.advance, task, len(slices))
             with out_of_memory_is_a_user_error(at_once, "lower --samples"):
                 found = chosen.solve(
                     measurement.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
                 )
-            if chosen.kinds:
-                found = resized_images(found, volume.sets, measurement.matrix)
-                found = project(measurement, found, PROJECTION_SPREAD, PROJECTION_STEPS)
-                found = torch.where(measurement.operator.support, found, 0)
-            images.append(found.movedim(0, 1))
-            residuals.append(residual(measurement, found.mean(0)))
+                if prior:
+                    found = resized_images(found, volume.sets, measurement.matrix)
+                    found = project(measurement, found, PROJECTION_SPREAD, PROJECTION_STEPS)
+                    found = torch.where(measurement.operator.support, found, 0)
+                residuals.append(residual(measurement, found.mean(0)).cpu())
+            images.append(found.movedim(0, 1).cpu())
             bar.update(task, completed=steps * slices.stop)
     first, *others = apart(torch.cat(images) * volume.scale[:, None, None, None], volume.sets).unbind(-3)
     return Reconstruction(
@@ -148,7 +161,7 @@ def reconstruct(
         seconds=time.perf_counter() - start,
         matrix=matrix,
         seed=seed,
-        prior=prior.card if prior and chosen.kinds else None,
+        prior=prior.card if prior else None,
         settings=settings,
     )
 

@@ -1,20 +1,24 @@
 """A prior in a folder: ``prior.safetensors`` and its card ``prior.json``. Never a pickle: nothing in it is executed."""
 
 import hashlib
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
+from jaxtyping import Complex, Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
-from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser
+from mri_ambient.physics.sense import whole_image
+from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser, to_channels, to_complex
 from mri_ambient.priors.runs import CARD
 
 WEIGHTS = "prior.safetensors"
@@ -44,12 +48,62 @@ class Card(BaseModel):
 
 
 class Prior:
-    """A denoiser ready to be called, and its card."""
+    """A denoiser ready to be called, and its card.
+
+    Attributes:
+        denoiser: D(kspace, sense, sigma), in evaluation mode, without gradients for its weights.
+        card: what it is and how it was made.
+        path: its folder.
+    """
 
     def __init__(self, denoiser: Denoiser, card: Card, path: Path):
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.card = card
         self.path = path
+
+    def to(self, device: torch.device | str) -> "Prior":
+        """The same on another device; this one stays where it is."""
+        parameters = next(self.denoiser.parameters(), None)
+        if parameters is None or parameters.device == torch.device(device):
+            return self
+        return Prior(deepcopy(self.denoiser).to(device), self.card, self.path)
+
+    def denoise(
+        self, images: Complex[Tensor, "*batch y x"], sigma: float | Float[Tensor, "..."]
+    ) -> Complex[Tensor, "*batch y x"]:
+        """E[x | x + sigma z] of whole noisy images, z of unit variance in its real and in its imaginary part.
+
+        Args:
+            images: complex64, in units of the normalised image (see :func:`mri_ambient.prepare`).
+            sigma: the noise level in the same units; one number, or a tensor that broadcasts to ``[*batch, 1, 1]``.
+
+        Raises:
+            UserError: the prior is a `masked` one, which denoises behind a scan's coils and lines.
+        """
+        if self.card.kind != "image":
+            raise UserError(
+                f"{self.path}: is a prior of kind `{self.card.kind}`, which denoises k-space, not images; choose an `image` one"
+            )
+        flat = images.reshape(-1, *images.shape[-2:])
+        level = torch.as_tensor(sigma, dtype=flat.real.dtype, device=flat.device)
+        levels = level.expand(*images.shape[:-2], 1, 1).flatten()
+        sense = whole_image(flat)
+        return self.denoiser(sense(flat), sense, levels).reshape(images.shape)
+
+    def as_module(self) -> nn.Module:
+        """An ``nn.Module`` on real channels, ``module(x, sigma)`` with x float32 [batch, 2, y, x] (real, imaginary part)
+        and sigma one number or [batch]: what deepinv and others call a denoiser."""
+        return _Channels(self)
+
+
+class _Channels(nn.Module):
+    def __init__(self, prior: Prior):
+        super().__init__()
+        self.denoiser, self._prior = prior.denoiser, prior
+
+    def forward(self, x: Float[Tensor, "batch 2 y x"], sigma: float | Float[Tensor, "..."]) -> Tensor:
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+        return to_channels(self._prior.denoise(to_complex(x), level))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon import reconstruct as module
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.annealing import Annealing
 from mri_ambient.recon.reconstruct import reconstruct, reference_image, working_matrix
@@ -70,11 +71,13 @@ def test_every_method_answers_in_the_units_of_the_file(method, undersampled, sca
 
 
 @pytest.mark.parametrize("kind", ["image", "masked"])
-def test_slices_do_not_depend_on_their_neighbours(undersampled, kind):
+def test_slices_do_not_depend_on_their_neighbours(undersampled, kind, monkeypatch):
     """Three slices at once, one at a time, the second alone: the same random numbers, and the same images to rounding."""
     prior, settings = untrained(kind), short("dds", 6)
     three = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings)
-    single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings, pixels=2 * 48**2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "PIXELS", 2 * 48**2)
+        single = reconstruct(first_slices(undersampled, 3), "dds", prior, 2, 3, settings)
     two = reconstruct(first_slices(undersampled, 2), "dds", prior, 2, 3, settings)
     brightest = three.samples.abs().max()
     assert (single.samples - three.samples).abs().max() < 1e-4 * brightest
@@ -99,7 +102,7 @@ def test_bfloat16_is_no_other_image(method, undersampled, monkeypatch):
 
 
 def test_the_batch_is_bounded(undersampled, monkeypatch):
-    """Never more than ``pixels`` at once, but at least one slice; all slices come back, in order."""
+    """Never more than PIXELS at once, but at least one slice; all slices come back, in order."""
     seen = []
 
     def record(measurement, prior, samples, settings, generators, callback):
@@ -111,7 +114,8 @@ def test_the_batch_is_bounded(undersampled, monkeypatch):
     image = undersampled.kspace.shape[-2] * undersampled.kspace.shape[-1]
     for batch, sizes in {8: [2, 2], 7: [1] * 4, 1: [1] * 4, 100: [4]}.items():
         seen.clear()
-        found = reconstruct(undersampled, "zero-filled", None, 4, seed=0, pixels=batch * image)
+        monkeypatch.setattr(module, "PIXELS", batch * image)
+        found = reconstruct(undersampled, "zero-filled", None, 4, seed=0)
         assert seen == sizes
         torch.testing.assert_close(found.mean, reference_image(undersampled))
 
