@@ -80,9 +80,7 @@ def best_lap(errors: Sequence[float | None]) -> int:
 
 
 def in_parts(e_step: EStep, size: int, device: torch.device) -> EStep:
-    """The same E-step, ``size`` slices at once, worked on by ``device``; its draws come back to the CPU. The prior stays there.
-
-    Raises UserError if even for so many slices there is not enough memory.
+    """The same E-step, ``size`` slices at once, worked on by ``device``; its draws come back to the CPU. Raises UserError if even for so many slices there is not enough memory.
     """
 
     def small(
@@ -90,8 +88,7 @@ def in_parts(e_step: EStep, size: int, device: torch.device) -> EStep:
         measurement: Measurement,
         generators: Sequence[Sequence[Generator]],
     ) -> Tensor:
-        if prior is not None:
-            prior.denoiser.to(device)
+        prior = None if prior is None else prior.to(device)
         images = []
         for first in range(0, len(measurement), size):
             these = slice(first, first + size)

@@ -223,7 +223,7 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
-def towards(mean: Tensor, weights: Tensor, steps: Tensor, config: LoopConfig) -> Tensor:
+def towards(mean: Tensor, weights: Tensor, steps: Tensor | int, config: LoopConfig) -> Tensor:
     """The next exponential moving average, its half-life ramped up so that the first steps are soon forgotten."""
     seen = int(steps) * config.batch
     keep = 0.5 ** (config.batch / min(config.ema_images, 0.2 * seen))

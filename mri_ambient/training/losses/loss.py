@@ -100,7 +100,9 @@ def squared(error: Complex[Tensor, "..."]) -> Float[Tensor, "..."]:
     return torch.view_as_real(error).square().sum(-1)
 
 
-def mean_of_lines(error: Complex[Tensor, "slice coil y x"], weight: Tensor) -> Float[Tensor, " slice"]:
-    """The weighted sum of |error|^2 over coils and k-space, for each pixel of a coil."""
+def mean_of_lines(
+    error: Complex[Tensor, "slice coil y x"], weight: Tensor, level: Float[Tensor, " slice"]
+) -> Float[Tensor, " slice"]:
+    """The weighted sum of |error|^2 over coils and k-space, for each pixel of a coil, times the weight of the noise level."""
     pixels = error.shape[-2] * error.shape[-1]
-    return (weight * squared(error)).sum((1, 2, 3)) / pixels
+    return level * (weight * squared(error)).sum((1, 2, 3)) / pixels

@@ -26,7 +26,7 @@ def noise_aware(denoiser: Denoiser, measurement: Measurement, shown: Shown, sigm
     answer = measurement.operator(denoise(denoiser, measurement, shown, sigma, noise))
     error = answer - measurement.sense.apply_mask(target)
     overall = masked_weight(total_noise(measurement, sigma), denoiser.architecture.sigma_data)
-    return overall * mean_of_lines(error, weight)
+    return mean_of_lines(error, weight, overall)
 
 
 NOISE_AWARE = Loss(noise_aware, noise_domain="kspace", needs_noise_level=True)

@@ -15,7 +15,7 @@ def weighted(denoiser: Denoiser, measurement: Measurement, shown: Shown, sigma: 
     was not shown is measured (Millard & Chiew, 2023, for the fixed count of `physics.masks`).
     """
     error = measurement.operator(denoise(denoiser, measurement, shown, sigma, noise)) - measurement.kspace
-    return masked_weight(sigma, denoiser.architecture.sigma_data) * mean_of_lines(error, seldom(shown))
+    return mean_of_lines(error, seldom(shown), masked_weight(sigma, denoiser.architecture.sigma_data))
 
 
 WEIGHTED = Loss(weighted)
