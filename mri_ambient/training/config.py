@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.priors.denoisers import Architecture
@@ -10,18 +11,18 @@ from mri_ambient.training.losses.registry import LOSSES
 
 
 def trainable(kind: str) -> str:
-    """A kind of mask. Raises ValueError if priors can't be learned from scans behind such masks."""
+    """A kind of mask. Raises PydanticCustomError if priors can't be learned from scans behind such masks."""
     if kind not in MASK_KINDS or not MASK_KINDS[kind].trains:
         known = ", ".join(name for name, found in MASK_KINDS.items() if found.trains)
-        raise ValueError(f"{kind} is no kind of mask to train on; choose one of {known}")
+        raise PydanticCustomError("mask", f"{kind} is no kind of mask to train on; choose one of {known}")  # pyright: ignore[reportArgumentType]
     return kind
 
 
 def of_a_stage(loss: str) -> str:
-    """The name of a loss. Raises ValueError if no stage is trained with it."""
+    """The name of a loss. Raises PydanticCustomError if no stage is trained with it."""
     if loss not in LOSSES or LOSSES[loss].from_reconstructions:
         known = ", ".join(name for name, found in LOSSES.items() if not found.from_reconstructions)
-        raise ValueError(f"{loss} is no loss of a stage; choose one of {known}")
+        raise PydanticCustomError("loss", f"{loss} is no loss of a stage; choose one of {known}")  # pyright: ignore[reportArgumentType]
     return loss
 
 

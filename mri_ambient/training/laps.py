@@ -80,7 +80,9 @@ def best_lap(errors: Sequence[float | None]) -> int:
 
 
 def in_parts(e_step: EStep, size: int, device: torch.device) -> EStep:
-    """The same E-step, ``size`` slices at once, worked on by ``device``; its draws come back to the CPU. Raises UserError if even for so many slices there is not enough memory.
+    """The same E-step, ``size`` slices at once, worked on by ``device``; its draws come back to the CPU.
+
+    Raises UserError if even for so many slices there is not enough memory.
     """
 
     def small(
