@@ -359,7 +359,7 @@ def finished(out: Path, name: str, start: str) -> list[Path]:
 
 def is_finished(folder: Path) -> bool:
     card = read_card(folder)
-    return card.images_seen >= card.training["images"]
+    return card.images_seen >= card.training.images
 
 
 def write(path: Path, rows: list[dict]) -> None:

@@ -29,13 +29,13 @@ from torch import Generator, Tensor
 
 from mri_ambient.audit.memorisation import audit
 from mri_ambient.audit.two_sample import mmd, sliced_wasserstein
+from mri_ambient.images.card import load_pixel_prior
 from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.data import read_images
 from mri_ambient.images.denoiser import PixelArchitecture
 from mri_ambient.images.run import described, run_images
 from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import draw_batch
-from mri_ambient.priors.card import load_pixel_prior
 
 SAMPLES, STEPS, SEED = 512, 18, 0
 SIGMA_DATA = 0.4

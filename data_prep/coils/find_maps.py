@@ -10,6 +10,7 @@ from torch import Tensor
 from mri_ambient.data_prep.coils.map_sets import WITH_TWO_SETS, needed_sets, two_sets
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.coils.refine import refine_maps
+from mri_ambient.data_prep.coils.refine_sets import refine_sets
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
@@ -67,15 +68,20 @@ def find_maps(scan: Scan, source: str, sets: str, measured: Measured) -> FoundMa
     slices = zip(measured.calibrations(), levels, strict=True)
     asked = sets == "auto" and source in WITH_TWO_SETS
     if sets == "2" or (asked and needed_sets(measured.calibrations(), acs, levels) == 2):
-        made_by = "bart" if source == "bart" else "espirit"  # refinement is of one set
-        first, second = zip(*(two_sets(k, acs, source, level) for k, level in slices), strict=True)
-        return FoundMaps(torch.stack(first), torch.stack(second), f"{made_by}, two sets", [])
-    maps = torch.stack([ESTIMATORS[source](k, acs, level) for k, level in slices])
+        maps = torch.stack([two_sets(k, acs, source, level) for k, level in slices])
+        refine, source_name = refine_sets, f"{source}, two sets"
+    else:
+        maps = torch.stack([ESTIMATORS[source](k, acs, level) for k, level in slices])
+        refine, source_name = refine_maps, source
     if source != "joint":
-        return FoundMaps(maps, None, source, [])
-    of_slices = zip(measured.kspace, measured.mask, maps, levels, strict=True)
-    refined = torch.stack([refine_maps(k, m, found, level, acs) for k, m, found, level in of_slices])
-    return FoundMaps(refined, None, source, (refined != maps).flatten(1).any(1).nonzero().flatten().tolist())
+        refined = maps
+    else:
+        of_slices = zip(measured.kspace, measured.mask, maps, levels, strict=True)
+        refined = torch.stack([refine(k, m, found, level, acs) for k, m, found, level in of_slices])
+    changed = (refined != maps).flatten(1).any(1).nonzero().flatten().tolist()
+    if refined.ndim == 4:
+        return FoundMaps(refined, None, source_name, changed)
+    return FoundMaps(refined[:, 0], refined[:, 1], source_name, changed)
 
 
 def _own_maps(scan: Scan, measured: Measured) -> Complex[Tensor, "slice coil y x"]:

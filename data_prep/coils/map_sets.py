@@ -57,12 +57,8 @@ def second_share(kspace: KSpace, acs: tuple[int, int], noise_std: float) -> floa
     return float(second[folded].norm() / images.norm())
 
 
-def two_sets(
-    kspace: KSpace, acs: tuple[int, int], source: str, noise_std: float
-) -> tuple[Complex[Tensor, "coil y x"], Complex[Tensor, "coil y x"]]:
-    """The maps of both sets by `espirit` or `bart`."""
+def two_sets(kspace: KSpace, acs: tuple[int, int], source: str, noise_std: float) -> Complex[Tensor, "set coil y x"]:
+    """The maps of both sets by `bart` or by `espirit`, from which `joint` starts."""
     if source == "bart":
-        first, second = bart_ecalib(kspace, acs, 2, CROP)
-    else:
-        first, second = espirit(kspace, acs, noise_std, sets=2, crop=CROP)
-    return first, second
+        return torch.stack(bart_ecalib(kspace, acs, 2, CROP))
+    return espirit(kspace, acs, noise_std, sets=2, crop=CROP)

@@ -52,7 +52,7 @@ def refine_maps(kspace: KSpace, mask: Mask, maps: Maps, noise_std: float, acs: t
     gain = (matrix[0] * matrix[1] / (rows * columns)) ** 0.5
     inner, noise_std = resize_kspace(kspace, matrix), max(noise_std * gain, SMALLEST_NOISE)
     measured = resize_mask(mask, rows, matrix)
-    shown = _shown(measured, acs)
+    shown = shown_samples(measured, acs)
     hidden = measured & ~shown
     start = resize_maps(maps, matrix)
     support = (start != 0).any(0)
@@ -103,7 +103,7 @@ def cosines(size: int) -> Float[Tensor, "k n"]:
     return torch.cos(math.pi * torch.arange(ORDER)[:, None] * position)
 
 
-def _shown(mask: Mask, acs: tuple[int, int]) -> Mask:
+def shown_samples(mask: Mask, acs: tuple[int, int]) -> Mask:
     """The mask without SHARE of its outer lines (or samples); the same for the same mask."""
     rows, columns = mask.shape
     centre = centre_box((min(acs[0], rows), min(acs[1], columns)), rows, columns)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mri_ambient.commands.options import Force, PriorPath, Seed, one_of
+from mri_ambient.commands.options import Device, Force, PriorPath, Seed, one_of
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def sample(
     data: Annotated[Path, typer.Option("--data", help="Prepared volumes whose coils a masked prior sees.")] = Path(
         "prepared"
     ),
+    device: Device = "auto",
     seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="File to write; a .png beside it.")] = Path("samples.h5"),
     force: Force = False,
@@ -33,7 +34,7 @@ def sample(
         raise UserError(f"--out {out}: is an HDF5 file; let its name end in .h5")
     refuse_existing(out, force)
     refuse_existing(out.with_suffix(".png"), force)
-    chosen = prior_to_draw_from(prior)
+    chosen = prior_to_draw_from(prior, device)
 
     from mri_ambient.console import stderr
     from mri_ambient.priors.runs import place
@@ -70,6 +71,7 @@ def audit(
     data: Annotated[Path, typer.Option("--data", help="Prepared volumes whose coils a masked prior sees.")] = Path(
         "prepared"
     ),
+    device: Device = "auto",
     seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("audit"),
     force: Force = False,
@@ -84,7 +86,7 @@ def audit(
     for option, folder in (("--training", training), ("--held-out", held_out)):
         if folder is None and prior_folder(prior).is_relative_to(BUNDLED):
             raise UserError(f"bundled: comes without the scans of its training; pass {option} FOLDER of such scans")
-    chosen = prior_to_draw_from(prior)
+    chosen = prior_to_draw_from(prior, device)
 
     from mri_ambient.audit import memorisation, report
     from mri_ambient.audit.images import held_out_images, training_images
@@ -119,15 +121,16 @@ def audit(
     stdout.print(f"wrote {files[0]}, {files[1].name} and {files[2].name}: look at the pairs")
 
 
-def prior_to_draw_from(path: Path | None) -> "Prior":
-    """Of either kind; says which newer runs are passed over."""
+def prior_to_draw_from(path: Path | None, device: str) -> "Prior":
+    """Of either kind, on that device; says which newer runs are passed over."""
     from mri_ambient.priors.runs import passed_over, prior_folder
 
     prior_folder(path)  # a refusal waits for no import
 
     from mri_ambient.console import stderr
+    from mri_ambient.devices import device_of
     from mri_ambient.priors.find import find_prior
 
     for note in passed_over() if path is None else []:
         stderr.print(note, markup=False)
-    return find_prior(("image", "masked"), path)
+    return find_prior(("image", "masked"), path).to(device_of(device))

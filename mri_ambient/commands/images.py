@@ -6,13 +6,12 @@ from typing import Annotated
 import typer
 
 from mri_ambient.commands.options import Seed, parse_widths
+from mri_ambient.images.registry import CORRUPTIONS, RULES
 
 
 def train_images(
     file: Annotated[Path, typer.Argument(help="npy, or npz with images: [n, y, x], or with 1 to 3 channels.")],
-    corruption: Annotated[
-        str, typer.Option("--corruption", help="random-pixels, random-box, fixed-box, keep-patch, gaussian or noise.")
-    ] = "random-pixels",
+    corruption: Annotated[str, typer.Option("--corruption", help=f"{', '.join(CORRUPTIONS)}.")] = "random-pixels",
     missing: Annotated[float, typer.Option("--missing", help="Share of each image that is missing.")] = 0.5,
     further: Annotated[float, typer.Option("--further", help="Share of what is left that `ambient` hides.")] = 0.1,
     noise: Annotated[float, typer.Option("--noise", help="Standard deviation of the corruption `noise`.")] = 0.2,
@@ -20,7 +19,7 @@ def train_images(
         str | None,
         typer.Option(
             "--rule",
-            help="ambient (default), naive, clean; of noise tweedie (default), tweedie-consistent, creative, naive, clean.",
+            help=f"{', '.join(RULES)} (default: the first that fits: ambient, of noise tweedie).",
         ),
     ] = None,
     images: Annotated[
@@ -38,14 +37,13 @@ def train_images(
 ) -> None:
     """Learn a prior of images whose pixels are missing or noisy: the image domain's corruptions, no coils."""
     from mri_ambient.console import stderr
+    from mri_ambient.images.card import load_pixel_prior
     from mri_ambient.images.run import image_config, run_images
-    from mri_ambient.priors.card import load_pixel_prior
     from mri_ambient.priors.runs import prior_folder
 
-    chosen = rule or ("tweedie" if corruption == "noise" else "ambient")
     settings = {"corruption": corruption, "missing": missing, "further": further, "noise_std": noise}
-    settings |= {"rule": chosen, "seed": seed, "images": images}
+    settings |= {"rule": rule, "seed": seed, "images": images}
     start = load_pixel_prior(prior_folder(init)) if init else None
     config = image_config(file, settings, parse_widths(widths), start)
-    prior = run_images(config, out or Path("runs") / f"{file.stem}-{corruption}-{chosen}", resume, start)
+    prior = run_images(config, out or Path("runs") / f"{file.stem}-{corruption}-{config.training.rule}", resume, start)
     stderr.print(f"prior ({prior.card.kind}) and samples.png in {prior.path}")

@@ -161,8 +161,8 @@ def report(
 
 def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices", outputs: "Outputs") -> None:
     """Reconstruct, write, and print the table and the notes."""
-    from mri_ambient.commands.opening import made_ready, read, remarks
     from mri_ambient.console import stderr, stdout
+    from mri_ambient.workflows.opening import made_ready, read, remarks
 
     found = read(file, settings)  # what is no scan is refused before the rest is imported
     for remark in remarks(found, settings):
@@ -186,9 +186,9 @@ def reconstruct_many(
     folder: Path, out: Path, settings: "PrepareSettings", choices: "Choices", spread: "Spread", force: bool
 ) -> None:
     """The same of a folder, and a table of all; exit code 2 if a scan failed."""
-    from mri_ambient.commands.many_scans import CSV, reconstruct_folder
     from mri_ambient.console import stdout
     from mri_ambient.recon.show.folder_summary import scans_table
+    from mri_ambient.workflows.many_scans import CSV, reconstruct_folder
 
     batch = reconstruct_folder(folder, out, settings, choices, spread, force)
     if batch.rows:

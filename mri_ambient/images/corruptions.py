@@ -1,144 +1,103 @@
-"""Image-domain corruptions (Ambient Diffusion: Daras et al., NeurIPS 2023): what is measured of an image, and a part of that.
+"""The corruptions of images (Ambient Diffusion: Daras et al., NeurIPS 2023): what is measured of an image, and a part of that.
 
-Each is linear, y = A x, alike in all channels of an image. An image keeps one A for ever, drawn from a seed of its own;
-A~ measures a part of what A does, and is drawn afresh as often as one likes. ``missing`` is the share of the numbers that
-A lacks, 1 - rank(A) / pixels (of `random-box` at most that share).
+An image keeps one A for ever, drawn from a seed of its own; A~ measures a part of what A does, and is drawn afresh as often
+as one likes. ``missing`` is the share of the numbers that A lacks, 1 - rank(A) / pixels (of `random-box` at most that share).
 
 random-pixels: each pixel is missing with probability ``missing``; A~ loses each of the others with probability ``share``.
 random-box, fixed-box: a square at a random place is missing, of random size (0.5 to 1 of the largest side) or always of the
 same; for A~ one more such square. keep-patch: all but a square at a random place is missing; A~ keeps a smaller one in it.
 gaussian: m x n numbers N(0, 1/m); A~ lacks some of these rows. (As published, one is replaced by a fresh row, which takes
-an image that is known; a row less is what one can do with measurements.)
+an image that is known; a row less is what one can do with measurements.) noise: all is measured, with noise.
 
 What A~ hides can be learned only where A measures it with positive probability given A~, E[A^T A | A~] > 0: a `keep-patch`
 shows nothing far from the patch.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Generator, Tensor
 
-KINDS = ("random-pixels", "random-box", "fixed-box", "keep-patch", "gaussian")
-Image = Float[Tensor, "batch channel y x"]
+from mri_ambient.images.operators import Operator, Pixels, Rows
+
+Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """A x: the pixels where ``mask`` is, 0 elsewhere. A is its own adjoint and its own projection."""
+class Corruption:
+    """A way in which images are incomplete.
 
-    mask: Bool[Tensor, "batch 1 y x"]
+    Attributes:
+        draw: ``(missing, shape, generator) -> A`` of one image of ``shape`` (y, x).
+        lessen: ``(A, missing, share, generator) -> A~`` of one image: less about ``share`` of what A measures (of a box: less
+            another one).
+        noisy: whether what is measured is noise's, not the operator's, to spoil.
+    """
 
-    def __call__(self, image: Image) -> Image:
-        return torch.where(self.mask, image, 0)
-
-    def adjoint(self, measured: Image) -> Image:
-        return torch.where(self.mask, measured, 0)
-
-    def project(self, image: Image) -> Image:
-        """A^+ A x: all that is known of x, as an image. What is missing may be NaN."""
-        return torch.where(self.mask, image, 0)
-
-    @property
-    def coverage(self) -> Float[Tensor, "batch 1 y x"]:
-        """The diagonal of A^+ A: how much is known of each pixel."""
-        return self.mask.float()
-
-    def part(self, rank: int, count: int) -> "Pixels":
-        return Pixels(self.mask[rank::count])
-
-    def to(self, device: torch.device) -> "Pixels":
-        return Pixels(self.mask.to(device))
+    draw: Callable[[float, Shape, Generator], Operator]
+    lessen: Callable[[Operator, float, float, Generator], Operator]
+    noisy: bool = False
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A x: the inner products of each channel with ``rows``, which are linearly independent."""
-
-    rows: Float[Tensor, "batch m y x"]
-
-    def __call__(self, image: Image) -> Float[Tensor, "batch channel m"]:
-        return torch.einsum("bmyx,bcyx->bcm", self.rows, image)
-
-    def adjoint(self, measured: Float[Tensor, "batch channel m"]) -> Image:
-        return torch.einsum("bmyx,bcm->bcyx", self.rows, measured)
-
-    def project(self, image: Image) -> Image:
-        """A^+ A x = A^T (A A^T)^-1 A x."""
-        return self.adjoint(torch.cholesky_solve(self(image).mT, self._factor).mT)
-
-    @property
-    def coverage(self) -> Float[Tensor, "batch 1 y x"]:
-        flat = self.rows.flatten(2)
-        return (torch.linalg.solve_triangular(self._factor, flat, upper=False).square().sum(1)).view(
-            len(flat), 1, *self.rows.shape[2:]
-        )
-
-    def part(self, rank: int, count: int) -> "Rows":
-        return Rows(self.rows[rank::count])
-
-    def to(self, device: torch.device) -> "Rows":
-        return Rows(self.rows.to(device))
-
-    @cached_property
-    def _factor(self) -> Float[Tensor, "batch m m"]:
-        flat = self.rows.flatten(2)
-        return torch.linalg.cholesky(flat @ flat.mT)
+def _draw_all(missing: float, shape: Shape, generator: Generator) -> Pixels:
+    return Pixels(torch.ones(1, 1, *shape, dtype=torch.bool))
 
 
-Operator = Pixels | Rows
+def _draw_pixels(missing: float, shape: Shape, generator: Generator) -> Pixels:
+    return Pixels(torch.rand(1, 1, *shape, generator=generator) >= missing)
 
 
-def everything(images: Image) -> Pixels:
-    """A = 1."""
-    return Pixels(images.new_ones(len(images), 1, *images.shape[-2:], dtype=torch.bool))
+def _less_pixels(operator: Operator, missing: float, share: float, generator: Generator) -> Pixels:
+    mask = _mask(operator)
+    return Pixels(mask & (torch.rand(mask.shape, generator=generator) >= share))
 
 
-def draw_operator(kind: str, missing: float, shape: tuple[int, int], generator: Generator) -> Operator:
-    """A for one image of ``shape``. Raises ValueError for an unknown kind."""
-    if kind == "gaussian":
-        pixels = math.prod(shape)
-        rows = max(1, round((1 - missing) * pixels))
-        return Rows(torch.randn(1, rows, *shape, generator=generator) / math.sqrt(rows))
-    if kind == "random-pixels":
-        return Pixels(torch.rand(1, 1, *shape, generator=generator) >= missing)
-    if kind == "keep-patch":
-        whole = torch.ones(1, 1, *shape, dtype=torch.bool)
-        return Pixels(whole & _square(whole, 1 - missing, generator))
-    if kind in ("random-box", "fixed-box"):
-        return _less_a_box(Pixels(torch.ones(1, 1, *shape, dtype=torch.bool)), kind, missing, generator)
-    raise ValueError(f"corruption {kind!r} is not one of {', '.join(KINDS)}")
+def _draw_patch(missing: float, shape: Shape, generator: Generator) -> Pixels:
+    return Pixels(_square(torch.ones(1, 1, *shape, dtype=torch.bool), 1 - missing, generator))
 
 
-def lessen(operator: Operator, kind: str, missing: float, share: float, generator: Generator) -> Operator:
-    """A~ of one image: ``operator``, drawn with ``kind`` and ``missing``, less about ``share`` of what it measures (of a box:
-    less another one)."""
-    if isinstance(operator, Rows):
-        rows = operator.rows
-        kept = max(1, rows.shape[1] - max(1, round(share * rows.shape[1])))
-        return Rows(rows[:, torch.randperm(rows.shape[1], generator=generator)[:kept]])
-    if kind == "random-pixels":
-        return Pixels(operator.mask & (torch.rand(operator.mask.shape, generator=generator) >= share))
-    if kind == "keep-patch":
-        return Pixels(_square(operator.mask, 1 - share, generator))
-    return _less_a_box(operator, kind, missing, generator)
+def _smaller_patch(operator: Operator, missing: float, share: float, generator: Generator) -> Pixels:
+    return Pixels(_square(_mask(operator), 1 - share, generator))
 
 
-def stack(operators: Sequence[Operator]) -> Operator:
-    """Operators of one kind, and for images of one shape, as one batch."""
-    pixels = [one.mask for one in operators if isinstance(one, Pixels)]
-    rows = [one.rows for one in operators if isinstance(one, Rows)]
-    return Pixels(torch.cat(pixels)) if pixels else Rows(torch.cat(rows))
+def _draw_box(smallest: float, missing: float, shape: Shape, generator: Generator) -> Pixels:
+    return _less_box(smallest, _draw_all(missing, shape, generator), missing, 0, generator)
 
 
-def _less_a_box(operator: Pixels, kind: str, missing: float, generator: Generator) -> Pixels:
-    shrink = 1 if kind == "fixed-box" else 0.5 + 0.5 * torch.rand(1, generator=generator).item()
-    box = _square(torch.ones_like(operator.mask), missing * shrink**2, generator)
-    return Pixels(operator.mask & ~box)
+def _less_box(smallest: float, operator: Operator, missing: float, share: float, generator: Generator) -> Pixels:
+    """smallest: the side of the box, as a share of the largest; 1: always the largest."""
+    mask = _mask(operator)
+    shrink = smallest if smallest == 1 else smallest + (1 - smallest) * torch.rand(1, generator=generator).item()
+    return Pixels(mask & ~_square(torch.ones_like(mask), missing * shrink**2, generator))
+
+
+def _draw_rows(missing: float, shape: Shape, generator: Generator) -> Rows:
+    rows = max(1, round((1 - missing) * math.prod(shape)))
+    return Rows(torch.randn(1, rows, *shape, generator=generator) / math.sqrt(rows))
+
+
+def _less_rows(operator: Operator, missing: float, share: float, generator: Generator) -> Rows:
+    assert isinstance(operator, Rows)
+    rows = operator.rows
+    kept = max(1, rows.shape[1] - max(1, round(share * rows.shape[1])))
+    return Rows(rows[:, torch.randperm(rows.shape[1], generator=generator)[:kept]])
+
+
+RANDOM_PIXELS = Corruption(_draw_pixels, _less_pixels)
+RANDOM_BOX = Corruption(partial(_draw_box, 0.5), partial(_less_box, 0.5))
+FIXED_BOX = Corruption(partial(_draw_box, 1.0), partial(_less_box, 1.0))
+KEEP_PATCH = Corruption(_draw_patch, _smaller_patch)
+GAUSSIAN = Corruption(_draw_rows, _less_rows)
+NOISE = Corruption(_draw_all, _less_pixels, noisy=True)
+
+
+def _mask(operator: Operator) -> Bool[Tensor, "1 1 y x"]:
+    assert isinstance(operator, Pixels)
+    return operator.mask
 
 
 def _square(within: Bool[Tensor, "1 1 y x"], area: float, generator: Generator) -> Bool[Tensor, "1 1 y x"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from mri_ambient.images.corruptions import Operator
+from mri_ambient.images.operators import Operator
 from mri_ambient.priors.denoisers import half_precision, preconditioning
 from mri_ambient.priors.unet import UNet
 

@@ -1,4 +1,6 @@
-"""The rules for images, each one function ``rule(denoiser, batch, sigma, noise) -> [batch]``. sigma: [batch]; noise: N(0, 1).
+"""The rules for images, each with one function ``loss(denoiser, batch, sigma, noise) -> [batch]``.
+
+sigma: [batch]; noise: N(0, 1), [batch, draw, channel, y, x].
 
 With A = ``batch.operator`` and A~ = ``batch.shown``; x = ``batch.images``, of which only A x may be used.
 """
@@ -11,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mri_ambient.images.corruptions import Image, Operator, everything
 from mri_ambient.images.denoiser import PixelDenoiser
+from mri_ambient.images.operators import Image, Operator, everything
 from mri_ambient.training.losses.weights import edm_weight, masked_weight
 
 CONSISTENCY = 1.0  # weight of the consistency term
@@ -34,8 +36,8 @@ class ImageBatch:
 
     def part(self, rank: int, count: int) -> "ImageBatch":
         """Every ``count``-th image, from ``rank`` on."""
-        operators = (self.operator.part(rank, count), self.shown.part(rank, count))
         these = slice(rank, None, count)
+        operators = (self.operator[these], self.shown[these])
         return ImageBatch(self.images[these], *operators, self.noisy[these], self.noise_std[these], self.names[these])
 
     def to(self, device: torch.device) -> "ImageBatch":
@@ -45,7 +47,27 @@ class ImageBatch:
         )
 
 
-Rule = Callable[[PixelDenoiser, ImageBatch, Tensor, Tensor], Tensor]
+@dataclass(frozen=True)
+class Rule:
+    """How a denoiser learns from corrupted images.
+
+    Attributes:
+        loss: ``(denoiser, batch, sigma, noise) -> [batch]``.
+        of_missing: whether it is for images that lack something.
+        of_noisy: whether it is for noisy images.
+        noises: how many noise images it takes for each image.
+        given_whole: whether it is given whole images.
+        shows_less: whether the denoiser is shown A~ rather than all that A measures.
+        blind: whether it takes what was measured for the whole image.
+    """
+
+    loss: Callable[[PixelDenoiser, ImageBatch, Tensor, Tensor], Float[Tensor, " batch"]]
+    of_missing: bool = False
+    of_noisy: bool = False
+    noises: int = 1
+    given_whole: bool = False
+    shows_less: bool = False
+    blind: bool = False
 
 
 def ambient(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -107,15 +129,12 @@ def creative(denoiser: PixelDenoiser, batch: ImageBatch, sigma: Tensor, noise: T
     return _edm_error(denoiser, source + _level(added) * noise[:, 0], sigma, nature, source)
 
 
-RULES: dict[str, Rule] = {
-    "clean": edm,
-    "naive": edm,
-    "ambient": ambient,
-    "tweedie": tweedie,
-    "tweedie-consistent": tweedie_consistent,
-    "creative": creative,
-}
-NOISES = {"tweedie-consistent": 2 * CHAIN + 2}  # how many noise images a rule takes, else 1
+AMBIENT = Rule(ambient, of_missing=True, shows_less=True)
+TWEEDIE = Rule(tweedie, of_noisy=True)
+TWEEDIE_CONSISTENT = Rule(tweedie_consistent, of_noisy=True, noises=2 * CHAIN + 2)
+CREATIVE = Rule(creative, of_noisy=True, given_whole=True)
+NAIVE = Rule(edm, of_missing=True, of_noisy=True, blind=True)
+CLEAN = Rule(edm, of_missing=True, of_noisy=True, given_whole=True)
 
 
 def _edm_error(denoiser: PixelDenoiser, noisy: Tensor, sigma: Tensor, nature: Tensor, target: Tensor) -> Tensor:

@@ -13,13 +13,15 @@ from torch import Generator
 
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
+from mri_ambient.images.card import PixelCard, PixelPrior, load_pixel_prior
 from mri_ambient.images.config import ImageConfig
-from mri_ambient.images.corruptions import everything
 from mri_ambient.images.data import Images, read_images
 from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser
+from mri_ambient.images.operators import everything
+from mri_ambient.images.registry import RULES, fitting_rules
 from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import ImageTask, draw_batch
-from mri_ambient.priors.card import Card, PixelPrior, first_problem, load_pixel_prior, save_prior
+from mri_ambient.priors.card import first_problem, save_prior
 from mri_ambient.priors.runs import steps_done
 from mri_ambient.training.loop import train
 from mri_ambient.training.ranks import current_ranks
@@ -43,12 +45,25 @@ class ImageRunConfig(BaseModel):
 def image_config(
     path: Path, settings: dict[str, Any], widths: tuple[int, ...], init: PixelPrior | None = None
 ) -> ImageRunConfig:
-    """The run on the images of ``path`` with ``settings`` of an ImageConfig; images None is PASSES passes over them.
+    """The run on the images of a file.
 
-    The architecture is that of ``init``, or fits the images. Raises UserError naming the first wrong setting.
+    Args:
+        path: npy or npz, see :func:`mri_ambient.images.data.read_images`.
+        settings: of an :class:`mri_ambient.images.config.ImageConfig`; without ``images``, or with None, PASSES passes over
+            them; without ``rule`` the first that fits the corruption.
+        widths: channels of the network's levels.
+        init: the prior to start from, whose architecture is taken over.
+
+    Raises:
+        UserError: a setting is wrong, or the images don't fit ``init``.
     """
     data = read_images(path)
-    settings = settings | {"images": settings["images"] or PASSES * len(data.pixels)}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    defaults = {
+        "images": PASSES * len(data.pixels),
+        "rule": fitting_rules(settings.get("corruption", "random-pixels"))[0],
+    }
+    settings = defaults | settings
     try:
         config = ImageConfig.model_validate(settings)
     except ValidationError as error:
@@ -75,7 +90,7 @@ def digest_of(data: Images) -> str:
 def architecture_for(data: Images, config: ImageConfig, widths: tuple[int, ...]) -> PixelArchitecture:
     """With the channels of the images, and for sigma_data the root mean square of what is measured of up to 256 of them."""
     batch = draw_batch(data, list(range(min(256, len(data.pixels)))), config, Generator().manual_seed(0))
-    coverage = everything(batch.images).coverage if config.rule == "naive" else batch.operator.coverage
+    coverage = everything(batch.images).coverage if RULES[config.rule].blind else batch.operator.coverage
     power = batch.images.square().sum() / (coverage.sum() * batch.images.shape[1])
     if not torch.isfinite(power) or power == 0:
         raise UserError(f"{data.name}: holds no finite image that is not 0 everywhere; correct the images")
@@ -107,13 +122,13 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
     origin = f"; from the weights of prior {config.init[:8]}" if config.init else ""
 
     def save(denoiser: PixelDenoiser, seen: int) -> None:
-        card = Card(
+        card = PixelCard(
             kind="pixel",
             architecture=settings.architecture,
             matrix=(rows, columns),
             pixel_mm=None,
             images_seen=seen,
-            training=settings.model_dump(mode="json"),
+            training=settings,
             data=f"{len(data.pixels)} images of {config.images.name}{origin}",
         )
         save_prior(folder, denoiser, card)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.files import atomic_write
-from mri_ambient.images.corruptions import Operator, draw_operator, everything, lessen, stack
+from mri_ambient.images.card import PixelPrior
+from mri_ambient.images.operators import Operator, everything, stack
+from mri_ambient.images.registry import CORRUPTIONS, RULES
 from mri_ambient.physics.seeds import seed_of
-from mri_ambient.priors.card import PixelPrior
-from mri_ambient.priors.sampling import RHO, SIGMA_MAX, SIGMA_MIN, Denoise, heun
+from mri_ambient.priors.sampling import RHO, SIGMA_MAX, SIGMA_MIN, Denoise, device_of_module, heun
 from mri_ambient.priors.schedule import edm_schedule
 
 Samples = Float[Tensor, "n channel y x"]
@@ -30,7 +30,7 @@ def sample_pixels(
     redrawn: bool = False,
     batch: int = 128,
 ) -> Samples:
-    """``count`` images by Heun's method; the same for the same seed, whatever the batch.
+    """``count`` images by Heun's method, on the prior's device; the same for the same seed, whatever the batch.
 
     A prior of the rule `ambient` is shown each through an A~ drawn as in training, once for the whole trajectory, as published
     (Daras et al., 2023: for pixels the survival is (1 - missing) (1 - further)), so that what A~ hides ends as its mean; or
@@ -47,25 +47,29 @@ def sample_pixels(
             generators = [Generator().manual_seed(seed_of("sample", number, seed, "noise")) for number in numbers]
             noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
             denoise = _denoiser(prior, generators, redrawn)
-            images.append(heun(denoise, noise, sigmas, lambda *_: bar.advance(task)))
+            start = noise.to(device_of_module(prior.denoiser))
+            images.append(heun(denoise, start, sigmas, lambda *_: bar.advance(task)).cpu())
     return torch.cat(images)
 
 
 def _denoiser(prior: PixelPrior, generators: Sequence[Generator], redrawn: bool) -> Denoise:
-    training: dict[str, Any] = prior.card.training
-    kind, missing, further = (training[name] for name in ("corruption", "missing", "further"))
+    training, matrix, device = prior.card.training, prior.card.matrix, device_of_module(prior.denoiser)
+    corruption = CORRUPTIONS[training.corruption]
 
     def draw() -> Operator:
-        if training["rule"] != "ambient":
-            return everything(torch.empty(len(generators), 1, *prior.card.matrix))
-        drawn = [(draw_operator(kind, missing, prior.card.matrix, g), g) for g in generators]
-        return stack([lessen(operator, kind, missing, further, g) for operator, g in drawn])
+        if not RULES[training.rule].shows_less:
+            return everything(torch.empty(len(generators), 1, *matrix)).to(device)
+        drawn = [(corruption.draw(training.missing, matrix, g), g) for g in generators]
+        lessened = [corruption.lessen(operator, training.missing, training.further, g) for operator, g in drawn]
+        return stack(lessened).to(device)
 
     fixed = draw()
 
     def denoise(images: Tensor, sigma: float) -> Tensor:
         operator = draw() if redrawn else fixed
-        return prior.denoiser(operator.project(images), operator, torch.full((len(images),), sigma))
+        return prior.denoiser(
+            operator.project(images), operator, torch.full((len(images),), sigma, device=images.device)
+        )
 
     return denoise
 

@@ -7,13 +7,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from mri_ambient.images.config import ImageConfig
-from mri_ambient.images.corruptions import Operator, draw_operator, everything, lessen, stack
 from mri_ambient.images.data import Images
 from mri_ambient.images.denoiser import PixelDenoiser, build_pixel_denoiser
-from mri_ambient.images.losses import NOISES, RULES, ImageBatch
+from mri_ambient.images.losses import ImageBatch
+from mri_ambient.images.operators import Operator, everything, stack
+from mri_ambient.images.registry import CORRUPTIONS, RULES
 from mri_ambient.physics.seeds import seed_of
-
-UNCORRUPTED = ("clean", "creative")  # the rules that are given whole images
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class DrawnImages:
 
 @dataclass(frozen=True)
 class ImageTask:
-    """Images, each behind its one corruption, and a rule of `training.image_losses`."""
+    """Images, each behind its one corruption, and a rule of `images.losses`."""
 
     data: Images
     config: ImageConfig
@@ -57,18 +56,18 @@ class ImageTask:
         batch = draw_batch(self.data, indices.tolist(), config, generator)
         mean, spread = config.log_sigma
         sigma = torch.exp(mean + spread * torch.randn(len(indices), generator=generator))
-        count, (_, *shape) = NOISES.get(config.rule, 1), batch.images.shape
+        count, (_, *shape) = RULES[config.rule].noises, batch.images.shape
         return DrawnImages(batch, sigma, torch.randn(len(indices), count, *shape, generator=generator))
 
     def losses(self, denoiser: PixelDenoiser, drawn: DrawnImages) -> Float[Tensor, " batch"]:
-        return RULES[self.config.rule](denoiser, drawn.batch, drawn.sigma, drawn.noise)
+        return RULES[self.config.rule].loss(denoiser, drawn.batch, drawn.sigma, drawn.noise)
 
     @torch.no_grad()
     def picture(self, denoiser: PixelDenoiser, drawn: DrawnImages, count: int = 8) -> Float[Tensor, "1 y x"]:
         """Of a few images of a batch, the magnitude of what is shown, above what comes out."""
         some = drawn.part(0, max(1, len(drawn) // count))
         batch, sigma, noise = some.batch, some.sigma, some.noise[:, 0]
-        source = batch.noisy if self.config.corruption == "noise" else batch.images
+        source = batch.noisy if CORRUPTIONS[self.config.corruption].noisy else batch.images
         noisy = batch.shown.project(source + sigma[:, None, None, None] * noise)
         rows = (noisy.norm(dim=1), denoiser(noisy, batch.shown, sigma).norm(dim=1))
         return torch.cat([torch.cat(list(row), -1) for row in rows], -2)[None].clamp(0, 1).cpu()
@@ -77,23 +76,22 @@ class ImageTask:
 def draw_batch(data: Images, indices: list[int], config: ImageConfig, generator: Generator) -> ImageBatch:
     """The images behind their corruptions; of these, A and the noise of ``noisy`` are those of the image, A~ is fresh.
 
-    Nothing that A does not measure gets into the batch, unless the rule is one of UNCORRUPTED.
+    Nothing that A does not measure gets into the batch, unless the rule is given whole images.
     """
+    corruption, rule = CORRUPTIONS[config.corruption], RULES[config.rule]
     images = data.pixels[indices]
-    noise_std = config.noise_std if config.corruption == "noise" else 0.0
+    noise_std = config.noise_std if corruption.noisy else 0.0
     noisy = images + noise_std * torch.stack([_own_noise(data, index) for index in indices]) if noise_std else images
     operator = shown = everything(images)
-    if config.corruption == "noise":
-        images = images if config.rule in UNCORRUPTED else noisy
-    elif config.rule not in UNCORRUPTED:
+    if corruption.noisy:
+        images = images if rule.given_whole else noisy
+    elif not rule.given_whole:
         operator = stack([own_operator(data, index, config) for index in indices])
         images = noisy = operator.project(images)
-    if config.rule == "ambient":
-        kind, missing, share = config.corruption, config.missing, config.further
-        shown = stack(
-            [lessen(operator.part(i, len(indices)), kind, missing, share, generator) for i in range(len(indices))]
-        )
-    if config.rule == "naive":
+    if rule.shows_less:
+        ones = [operator[i : i + 1] for i in range(len(indices))]
+        shown = stack([corruption.lessen(one, config.missing, config.further, generator) for one in ones])
+    if rule.blind:
         operator = shown
     names = tuple(f"{data.name} image {index}" for index in indices)
     return ImageBatch(images, operator, shown, noisy, torch.full((len(indices),), noise_std), names)
@@ -103,7 +101,7 @@ def own_operator(data: Images, index: int, config: ImageConfig) -> Operator:
     """A of one image, the same wherever and whenever it is drawn."""
     generator = Generator().manual_seed(seed_of(data.name, index, config.missing, config.corruption))
     rows, columns = data.pixels.shape[-2:]
-    return draw_operator(config.corruption, config.missing, (rows, columns), generator)
+    return CORRUPTIONS[config.corruption].draw(config.missing, (rows, columns), generator)
 
 
 def _own_noise(data: Images, index: int) -> Float[Tensor, "channel y x"]:

@@ -51,7 +51,7 @@ def regularised_solution(
     """
     residual = adjoint if anchor is None else adjoint - operator.gram(anchor)
     correction = _Correction.apply(
-        residual, torch.as_tensor(weight, dtype=adjoint.real.dtype, device=adjoint.device), operator, iterations
+        residual, torch.as_tensor(weight, dtype=adjoint.real.dtype).to(adjoint.device), operator, iterations
     )
     assert isinstance(correction, Tensor)
     return correction if anchor is None else anchor + correction

@@ -1,14 +1,14 @@
 """A prior in a folder: ``prior.safetensors`` and its card ``prior.json``. Never a pickle: nothing in it is executed."""
 
 import hashlib
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Complex, Float
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -16,35 +16,72 @@ from torch import Tensor, nn
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
-from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser, build_pixel_denoiser
 from mri_ambient.physics.sense import whole_image
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser, to_channels, to_complex
-from mri_ambient.priors.runs import CARD
+from mri_ambient.priors.runs import CARD, PIXEL, kind_of
 
 WEIGHTS = "prior.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
+Kind = TypeVar("Kind", bound=str)
+Described = TypeVar("Described", bound=BaseModel)
+Settings = TypeVar("Settings", bound=BaseModel)
+AnyCard = TypeVar("AnyCard", bound="CardOf")
 
 
-class Card(BaseModel):
-    """What a prior is and how it was made.
+class CardOf(BaseModel, Generic[Kind, Described, Settings]):
+    """What a prior is and how it was made, whatever kinds there are.
 
-    kind: `masked` estimates E[x | the lines it is shown]; `image` is a prior of whole images, for any mask;
-    `pixel` is one of real images, learned in the image domain, which knows no coils: reconstruction can't use it.
-    pixel_mm: the (y, x) pixel it was trained at, None if the scans didn't say.
+    Attributes:
+        kind: what it estimates.
+        architecture: from which its denoiser is built.
+        matrix: (y, x) it was trained at.
+        pixel_mm: the (y, x) pixel it was trained at, None if the scans didn't say.
+        images_seen: in training.
+        training: the settings it was trained with.
+        data: what it was trained on, in words.
+        licence: of the weights.
+        weights_sha256: of the file of weights.
+        version: of the package that wrote it.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["masked", "image", "pixel"]
-    architecture: Architecture | PixelArchitecture = Field(discriminator="denoiser")
+    kind: Kind
+    architecture: Described
     matrix: tuple[int, int]
     pixel_mm: tuple[float, float] | None
     images_seen: int
-    training: dict[str, Any]
+    training: Settings
     data: str
     licence: str = "Apache-2.0"
     weights_sha256: str = ""
     version: str = __version__
+
+
+class Training(BaseModel):
+    """The settings of a prior's training that others ask for; all else that its run said is kept, and written again.
+
+    Attributes:
+        images: seen in all, as planned.
+        accel: the accelerations R it was trained at; none if it doesn't say.
+        mask: the kind of its masks.
+        loss: the name of its rule.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    images: int = 0
+    accel: tuple[float, ...] = ()
+    mask: str = ""
+    loss: str = ""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, write: Callable[["Training"], dict[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
+
+
+class Card(CardOf[Literal["masked", "image"], Architecture, Training]):
+    """Of kind `masked` a prior estimates E[x | the lines it is shown]; an `image` one is of whole images, for any mask."""
 
 
 class Prior:
@@ -85,7 +122,7 @@ class Prior:
                 f"{self.path}: is a prior of kind `{self.card.kind}`, which denoises k-space, not images; choose an `image` one"
             )
         flat = images.reshape(-1, *images.shape[-2:])
-        level = torch.as_tensor(sigma, dtype=flat.real.dtype, device=flat.device)
+        level = torch.as_tensor(sigma, dtype=flat.real.dtype).to(flat.device)
         levels = level.expand(*images.shape[:-2], 1, 1).flatten()
         sense = whole_image(flat)
         return self.denoiser(sense(flat), sense, levels).reshape(images.shape)
@@ -102,20 +139,11 @@ class _Channels(nn.Module):
         self.denoiser, self._prior = prior.denoiser, prior
 
     def forward(self, x: Float[Tensor, "batch 2 y x"], sigma: float | Float[Tensor, "..."]) -> Tensor:
-        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+        level = torch.as_tensor(sigma, dtype=x.dtype).to(x.device).reshape(-1, 1, 1)
         return to_channels(self._prior.denoise(to_complex(x), level))
 
 
-@dataclass(frozen=True)
-class PixelPrior:
-    """The same of kind `pixel`."""
-
-    denoiser: PixelDenoiser
-    card: Card
-    path: Path
-
-
-def save_prior(folder: Path, denoiser: nn.Module, card: Card) -> Card:
+def save_prior(folder: Path, denoiser: nn.Module, card: AnyCard) -> AnyCard:
     """Write weights, then the card that carries their hash; returns that card."""
     weights = save({name: value.contiguous() for name, value in denoiser.state_dict().items()})
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
@@ -127,10 +155,20 @@ def save_prior(folder: Path, denoiser: nn.Module, card: Card) -> Card:
 
 
 def read_card(folder: Path) -> Card:
-    """Raises UserError if the folder holds no valid card."""
+    """Raises UserError if the folder holds no valid card, or a `pixel` prior's."""
+    if kind_of(folder) == PIXEL:
+        raise UserError(
+            f"{folder}: is a `pixel` prior, of images without coils or k-space, that only `mri-ambient train-images` can use; "
+            "choose another --prior"
+        )
+    return parse_card(folder, Card)
+
+
+def parse_card(folder: Path, card: type[AnyCard]) -> AnyCard:
+    """The card of that type. Raises UserError if the folder holds none that is valid."""
     path = folder / CARD
     try:
-        return Card.model_validate_json(path.read_text())
+        return card.model_validate_json(path.read_text())
     except OSError as error:
         raise UserError(f"{folder}: holds no {CARD}; give a prior's folder, made with `mri-ambient train`") from error
     except ValidationError as error:
@@ -146,32 +184,17 @@ def first_problem(error: ValidationError) -> str:
 def load_prior(folder: Path) -> Prior:
     """Raises UserError if a file is missing, the weights are not those of the card, or the prior is a `pixel` one."""
     card = read_card(folder)
-    if isinstance(card.architecture, PixelArchitecture):
-        raise UserError(
-            f"{folder}: is a `pixel` prior, of images without coils or k-space, that only `mri-ambient train-images` can use; "
-            "choose another --prior"
-        )
-    return Prior(_with_weights(folder, card, build_denoiser(card.architecture)), card, folder)
+    return Prior(load_weights(folder, card.weights_sha256, build_denoiser(card.architecture)), card, folder)
 
 
-def load_pixel_prior(folder: Path) -> PixelPrior:
-    """Raises UserError if a file is missing, the weights are not those of the card, or the prior is not a `pixel` one."""
-    card = read_card(folder)
-    if not isinstance(card.architecture, PixelArchitecture):
-        raise UserError(
-            f"{folder}: is a prior of kind `{card.kind}`, not `pixel`; choose one of `mri-ambient train-images`"
-        )
-    denoiser = _with_weights(folder, card, build_pixel_denoiser(card.architecture))
-    return PixelPrior(denoiser.eval().requires_grad_(False), card, folder)
-
-
-def _with_weights(folder: Path, card: Card, denoiser: Network) -> Network:
+def load_weights(folder: Path, sha256: str, denoiser: Network) -> Network:
+    """``denoiser`` with the folder's weights. Raises UserError if they are missing, don't fit, or have another hash."""
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: is missing; restore the weights beside their {CARD}") from error
-    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: is not the file its card describes (hash differs); restore both from one prior")
     try:
         denoiser.load_state_dict(load(data))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior, load_prior, read_card
-from mri_ambient.priors.runs import BEST, CARD, RUNS, prior_folder
+from mri_ambient.priors.runs import BEST, CARD, PIXEL, RUNS, kind_of, prior_folder
 
 
 def beside(prior: Prior, name: str) -> Path | None:
@@ -21,11 +21,12 @@ def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS
     """
     folder = prior_folder(path, runs)
     cards = sorted((card.parent for card in folder.rglob(CARD)), key=last_lap_first)
+    candidates = [candidate for candidate in best_of(folder) + cards if kind_of(candidate) != PIXEL]
     for kind in kinds:
-        for candidate in best_of(folder) + cards:
+        for candidate in candidates:
             if read_card(candidate).kind == kind:
                 return load_prior(candidate)
-    load_prior(cards[0])  # a `pixel` prior's own sentence
+    read_card(cards[0])  # a `pixel` prior's own sentence
     raise UserError(f"{folder}: holds no prior of kind {' or '.join(kinds)}; choose another --method or --prior")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
-from mri_ambient.priors.card import Card, Prior
+from mri_ambient.priors.card import Card, Prior, Training
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 
 OwnDenoiser = Callable[[Tensor, Tensor], Tensor]
@@ -39,7 +39,7 @@ def own_prior(denoise: OwnDenoiser, matrix: tuple[int, int], pixel_mm: tuple[flo
         matrix=matrix,
         pixel_mm=pixel_mm,
         images_seen=0,
-        training={},
+        training=Training(),
         data=f"unknown data, the caller's own {name}",
     )
     return Prior(_Own(denoise, name), card, Path(name))

@@ -7,6 +7,7 @@ from typing import Any
 from mri_ambient.errors import UserError
 
 CARD = "prior.json"  # of a prior's folder
+PIXEL = "pixel"  # the kind of those that know no k-space, which reconstruction passes over
 TUNED = "tuned.json"  # of a prior's, or its run's: the settings that validation chose
 RUN, CHECKPOINT = "run.json", "checkpoint.safetensors"  # of a run's; each lap has a checkpoint of its own
 BEST = "best.json"  # of a run's folder: {"prior": the folder below it whose prior was best on held-out subjects, ...}
@@ -35,6 +36,11 @@ def prior_folder(path: Path | None, runs: Path = RUNS) -> Path:
     return folder
 
 
+def kind_of(folder: Path) -> str | None:
+    """What the card in a prior's folder calls its kind; None if it can't be read."""
+    return _read(folder / CARD).get("kind")
+
+
 def newest_run(runs: Path = RUNS) -> Path | None:
     """The finished run in which a prior that reconstructs was written last, None if there is none."""
     return _survey(runs)[0]
@@ -51,7 +57,7 @@ def _survey(runs: Path) -> tuple[Path | None, dict[Path, str]]:
     """The newest finished run, and why each newer one isn't finished."""
     written: dict[Path, float] = {}
     for card in runs.glob(f"*/**/{CARD}"):
-        if _read(card).get("kind") != "pixel":
+        if kind_of(card.parent) != PIXEL:
             run = runs / card.relative_to(runs).parts[0]
             written[run] = max(written.get(run, 0), card.stat().st_mtime)
     reasons = {}

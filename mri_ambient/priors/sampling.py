@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
@@ -46,12 +46,21 @@ def heun(denoise: Denoise, noise: Images, sigmas: Float[Tensor, " levels"], call
 
 
 def sample_prior(prior: Prior, count: int, steps: int, redrawn: bool, data: Path, seed: int, batch: int = 16) -> Images:
-    """``count`` images of the size that the prior was trained on; the same for the same seed, whatever the batch.
+    """Images of the size that the prior was trained on, drawn on its device and returned on the CPU.
 
-    data: prepared volumes, whose coils a `masked` prior sees the images through; an `image` prior needs none.
-    Raises UserError if it needs them and there are none.
+    Args:
+        prior: of either kind.
+        count: how many; the first are the same whatever their number.
+        steps: noise levels of Heun's method.
+        redrawn: whether a `masked` prior sees another mask at every call, not one throughout.
+        data: folder of prepared volumes, whose coils a `masked` prior sees the images through; an `image` prior needs none.
+        seed: the same images for the same seed, whatever the batch, and to rounding whatever the device.
+        batch: how many at once.
+
+    Raises:
+        UserError: a `masked` prior finds no coils in ``data``, or masks of its R have fewer lines than their ACS.
     """
-    matrix = prior.card.matrix
+    matrix, device = prior.card.matrix, device_of_module(prior.denoiser)
     sigmas = edm_schedule(steps, SIGMA_MAX, SIGMA_MIN, RHO)
     generators = [Generator().manual_seed(seed_of("sample", index, seed, "noise")) for index in range(count)]
     noise = [math.sqrt(2) * torch.randn(matrix, dtype=torch.complex64, generator=g) for g in generators]
@@ -64,12 +73,16 @@ def sample_prior(prior: Prior, count: int, steps: int, redrawn: bool, data: Path
             if coils is None:
                 denoise = whole_denoiser(prior)
             else:
-                training, (sense, acs) = prior.card.training, coils
-                part = Sense(sense.maps[these], sense.mask[these])
-                accel, kind = max(training["accel"]), training["mask"]
-                denoise = masked_denoiser(prior, part, accel, acs, kind, redrawn, generators[these])
-            images.append(heun(denoise, torch.stack(noise[these]), sigmas, lambda *_: bar.advance(task)))
+                sense, acs = coils
+                denoise = masked_denoiser(prior, sense[these].to(device), acs, redrawn, generators[these])
+            start = torch.stack(noise[these]).to(device)
+            images.append(heun(denoise, start, sigmas, lambda *_: bar.advance(task)).cpu())
     return torch.cat(images)
+
+
+def device_of_module(module: nn.Module) -> torch.device:
+    """Where its weights are; without any, the CPU."""
+    return next((weights.device for weights in module.parameters()), torch.device("cpu"))
 
 
 def whole_denoiser(prior: Prior) -> Denoise:
@@ -77,34 +90,32 @@ def whole_denoiser(prior: Prior) -> Denoise:
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = whole_image(images)
-        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma).to(images.device))
 
     return denoise
 
 
-def masked_denoiser(
-    prior: Prior, coils: Sense, accel: float, acs: int, kind: str, redrawn: bool, generators: Sequence[Generator]
-) -> Denoise:
+def masked_denoiser(prior: Prior, coils: Sense, acs: int, redrawn: bool, generators: Sequence[Generator]) -> Denoise:
     """Of a `masked` prior, which is shown A~ x behind the maps of ``coils`` [n, coil, y, x].
 
     Its masks M~ are those of R + 1, as published (Aali et al., 2024): drawn once for the whole trajectory, or
     ``redrawn`` at every call, so that in time each line is seen.
     """
-    columns = coils.maps.shape[-1]
-    everything = torch.ones(columns, dtype=torch.bool)
+    training, everything = prior.card.training, torch.ones(coils.maps.shape[-1], dtype=torch.bool)
+    kind, accel = training.mask, max(training.accel) + 1
 
     def draw() -> Tensor:
         try:
-            masks = [line_mask(kind, accel + 1, acs, everything, generator) for generator in generators]
+            masks = [line_mask(kind, accel, acs, everything, generator) for generator in generators]
         except ValueError as error:
             raise UserError(f"{prior.path}: {error}; pass the --data of scans with fewer ACS lines") from error
-        return torch.stack(masks).unsqueeze(1)
+        return torch.stack(masks).unsqueeze(1).to(coils.maps.device)
 
     fixed = draw()
 
     def denoise(images: Images, sigma: float) -> Images:
         sense = coils.with_mask(draw() if redrawn else fixed)
-        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma))
+        return prior.denoiser(sense(images), sense, torch.full((len(images),), sigma).to(images.device))
 
     return denoise
 

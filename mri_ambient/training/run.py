@@ -19,7 +19,7 @@ from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write, writable_folder
 from mri_ambient.memory import out_of_memory_is_a_user_error
-from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
+from mri_ambient.priors.card import Card, Prior, Training, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.runs import BEST, RUN, steps_done
 from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
@@ -202,7 +202,7 @@ class Run:
                     matrix=data.matrix,
                     pixel_mm=self.described.pixel_mm,
                     images_seen=seen,
-                    training=config.model_dump(mode="json"),
+                    training=Training.model_validate(config.model_dump(mode="json")),
                     data=f"{len(data)} slices{stage.origin}; {self.described.text}{warm}",
                 )
                 save_prior(stage.folder, denoiser, card)

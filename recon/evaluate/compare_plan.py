@@ -104,7 +104,7 @@ def misfits(runs: Iterable[Run], priors: Iterable[Prior]) -> list[str]:
     accels = sorted({run.accel for run in runs if run.prior is not None})
     sentences = []
     for prior in priors:
-        trained = prior.card.training.get("accel")
+        trained = prior.card.training.accel
         if prior.card.kind != "masked" or not trained:
             continue
         far = [accel for accel in accels if accel > 2 * max(trained) or accel < min(trained) / 2]

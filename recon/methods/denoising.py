@@ -38,7 +38,7 @@ def denoiser_for(
     def draw() -> Bool[Tensor, "n 1 x"]:
         return torch.stack(
             [own_mask(prior, measurement, i, g) for _ in range(samples) for i, g in enumerate(generators)]
-        )
+        ).to(measurement.device)
 
     fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
 
@@ -62,10 +62,10 @@ def denoiser_for(
 def own_mask(prior: Prior, measurement: Measurement, index: int, generator: Generator) -> Bool[Tensor, "1 x"]:
     """A mask M~ of one slice as in the prior's training: R + 1, the scan's ACS kept."""
     training, columns = prior.card.training, measurement.matrix[1]
-    accel = max(training["accel"]) + 1
+    accel = max(training.accel) + 1
     everything = torch.ones(columns, dtype=torch.bool)
     try:
-        return line_mask(training["mask"], accel, min(measurement.acs[index], columns), everything, generator)[None]
+        return line_mask(training.mask, accel, min(measurement.acs[index], columns), everything, generator)[None]
     except ValueError as error:
         raise UserError(f"{prior.path}: {error}; a prior of lower R, or masks `scan`, can be used here") from error
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from mri_ambient.images.corruptions import Operator, Pixels, everything
 from mri_ambient.images.denoiser import PixelArchitecture, PixelDenoiser
-from mri_ambient.images.losses import CHAIN, RULES, ImageBatch, tweedie, tweedie_consistent
+from mri_ambient.images.losses import CHAIN, ImageBatch, tweedie, tweedie_consistent
+from mri_ambient.images.operators import Operator, Pixels, everything
+from mri_ambient.images.registry import RULES
 
 SIDE, COUNT = 4, 24000
 PIXELS = SIDE * SIDE
@@ -68,7 +69,7 @@ def descend(rule: str, sigma: float) -> Tensor:
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = RULES[rule](denoiser, batch, torch.full((COUNT,), sigma), noise).mean()
+        value = RULES[rule].loss(denoiser, batch, torch.full((COUNT,), sigma), noise).mean()
         value.backward()
         return value
 
@@ -120,7 +121,7 @@ def test_creative_shows_no_clean_image_above():
     noise = normal(COUNT, 1, 1, SIDE, SIDE, seed=3)
     poisoned = ImageBatch(batch.images * torch.nan, *(getattr(batch, name) for name in FIELDS))
     for sigma, finite in ((0.7, True), (0.15, False)):
-        losses = RULES["creative"](denoiser, poisoned, torch.full((COUNT,), sigma), noise)
+        losses = RULES["creative"].loss(denoiser, poisoned, torch.full((COUNT,), sigma), noise)
         assert bool(losses.isfinite().all()) is finite
 
 

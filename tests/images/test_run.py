@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Generator, Tensor
 
+from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
+from mri_ambient.images.card import load_pixel_prior
 from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.corruptions import Pixels
 from mri_ambient.images.data import read_images
@@ -17,10 +19,11 @@ from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.images.run import ImageRunConfig, image_config, run_images
 from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import ImageTask, draw_batch, own_operator
-from mri_ambient.priors.card import load_pixel_prior, load_prior, read_card
+from mri_ambient.priors.card import load_prior, read_card
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import newest_run
 from mri_ambient.training.loop import train
+from tests.pretended import Elsewhere, pretended
 
 TINY = {"images": 12, "batch": 4, "save_every": 1, "architecture": PixelArchitecture(widths=(8, 8), channels=1)}
 
@@ -222,3 +225,14 @@ def test_pictures(tmp_path):
     for channels in (1, 2, 3):
         draw_pixels(tmp_path / f"{channels}.png", torch.rand(5, channels, 8, 8), "title")
         assert (tmp_path / f"{channels}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_are_drawn_on_the_priors_device(file, tmp_path, quick, monkeypatch):
+    """Behind corruptions too; the CPU's numbers come back to the CPU."""
+    monkeypatch.setenv(PRECISION, "float32")
+    run_images(image_config(file, {"images": 4, "batch": 4}, (8, 8)), tmp_path / "a", False)
+    here = sample_pixels(load_pixel_prior(tmp_path / "a"), 3, 3, 1, redrawn=True)
+    with pretended() as device:
+        there = sample_pixels(load_pixel_prior(tmp_path / "a", device), 3, 3, 1, redrawn=True)
+        assert not isinstance(there, Elsewhere)
+    assert torch.equal(here, there)

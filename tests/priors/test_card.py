@@ -36,6 +36,16 @@ def test_round_trip(tmp_path):
     assert not any(p.requires_grad for p in prior.denoiser.parameters())
 
 
+@pytest.mark.parametrize("folder", [BUNDLED, BUNDLED / "lap1"])
+def test_a_card_is_written_as_it_was_read(folder, tmp_path):
+    """Every setting of the training, also those that nobody asks for."""
+    prior = load_prior(folder)
+    save_prior(tmp_path, prior.denoiser, prior.card)
+    assert json.loads((tmp_path / CARD).read_text()) == json.loads((folder / CARD).read_text())
+    assert (tmp_path / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    assert prior.card.training.accel == tuple(json.loads((folder / CARD).read_text())["training"]["accel"])
+
+
 @pytest.mark.parametrize("missing", [CARD, WEIGHTS])
 def test_a_missing_file(tmp_path, missing):
     save(tmp_path)

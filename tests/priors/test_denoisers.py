@@ -4,8 +4,8 @@ from torch import nn
 
 from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
-from mri_ambient.images.corruptions import everything
 from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
+from mri_ambient.images.operators import everything
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser, preconditioning
 from tests.operators import random_complex

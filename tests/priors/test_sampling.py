@@ -4,6 +4,7 @@ import h5py
 import pytest
 import torch
 
+from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
@@ -11,6 +12,7 @@ from mri_ambient.priors.sample_file import draw_grid, write_samples
 from mri_ambient.priors.sampling import heun, sample_prior
 from mri_ambient.priors.schedule import edm_schedule
 from tests.operators import random_complex
+from tests.pretended import Elsewhere, pretended
 
 
 def untrained(kind: str, denoiser: str) -> Prior:
@@ -68,7 +70,7 @@ def test_a_masked_prior_needs_coils(tmp_path):
 
 def test_a_masked_prior_whose_masks_have_fewer_lines_than_the_acs(prepared):
     prior = untrained("masked", "unrolled")
-    prior.card.training["accel"] = [6.0]
+    prior.card.training.accel = (6.0,)
     with pytest.raises(UserError, match="fewer than the 8 ACS lines; pass the --data of scans with fewer"):
         sample_prior(prior, 1, 2, False, prepared, seed=0)
 
@@ -81,3 +83,14 @@ def test_files(tmp_path):
         assert file.attrs["seed"] == 3
     draw_grid(tmp_path / "s.png", images, "title")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["image", "masked"])
+def test_samples_are_drawn_on_the_priors_device(kind, prepared, monkeypatch):
+    monkeypatch.setenv(PRECISION, "float32")
+    prior = untrained(kind, "unet")
+    here = sample_prior(prior, 2, 3, True, prepared, seed=1)
+    with pretended() as device:
+        there = sample_prior(prior.to(device), 2, 3, True, prepared, seed=1)
+        assert not isinstance(there, Elsewhere)
+    assert torch.equal(here, there)

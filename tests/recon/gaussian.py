@@ -13,6 +13,7 @@ from torch import Tensor
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
+from mri_ambient.physics.operators import LinearOperator
 from mri_ambient.physics.sense import Sense
 from mri_ambient.recon.methods.denoising import Sigma
 from tests.operators import random_complex
@@ -52,19 +53,26 @@ def gaussian_case(correlated: bool) -> GaussianCase:
     maps /= maps.abs().square().sum(1, keepdim=True).sqrt()
     everything = torch.ones(SIZE, dtype=torch.bool)
     mask = torch.stack([line_mask("random", accel, ACS, everything, generator)[None] for accel in ACCELS])
-    sense = Sense(maps, mask)
+    return case_behind(Sense(maps, mask), correlated, (ACS,) * len(ACCELS))
+
+
+def case_behind(operator: LinearOperator, correlated: bool, acs: tuple[int, ...] = ()) -> GaussianCase:
+    """One image of SIZE behind each of the operators of a batch."""
+    count = len(operator.support)
     frequency = torch.arange(SIZE) - SIZE // 2
     power = 1 / (1 + frequency[:, None] ** 2 + frequency**2) ** 1.5 if correlated else torch.ones(SIZE, SIZE)
     power = SPREAD**2 * power / power.mean()
-    truth = 2**0.5 * ifft2c(power.sqrt() * random_complex((len(ACCELS), SIZE, SIZE), 3, torch.complex64))
-    kspace = sense.apply_mask(sense(truth) + 2**0.5 * NOISE * random_complex(maps.shape, 4, torch.complex64))
+    truth = 2**0.5 * ifft2c(power.sqrt() * random_complex((count, SIZE, SIZE), 3, torch.complex64))
+    clean = operator(truth)
+    noisy = clean + 2**0.5 * NOISE * random_complex(tuple(clean.shape), 4, torch.complex64)
+    kspace = torch.where(operator.measured.unsqueeze(-3), noisy, 0)
     basis = torch.eye(SIZE**2, dtype=torch.complex64).reshape(-1, 1, SIZE, SIZE)
-    normal = sense.gram(basis.expand(-1, len(ACCELS), -1, -1)).flatten(2).permute(1, 2, 0).to(torch.complex128)
+    normal = operator.gram(basis.expand(-1, count, -1, -1)).flatten(2).permute(1, 2, 0).to(torch.complex128)
     inverse = ifft2c(fft2c(basis[:, 0]) / power).flatten(1).T.to(torch.complex128)
     covariance = torch.linalg.inv(normal / NOISE**2 + inverse)
-    mean = covariance @ sense.adjoint(kspace).flatten(1)[..., None].to(torch.complex128) / NOISE**2
+    mean = covariance @ operator.adjoint(kspace).flatten(1)[..., None].to(torch.complex128) / NOISE**2
     return GaussianCase(
-        Measurement(kspace, sense, torch.full((len(ACCELS),), NOISE), (ACS,) * len(ACCELS)),
+        Measurement(kspace, operator, torch.full((count,), NOISE), acs),
         power,
         mean.reshape(truth.shape).to(torch.complex64),
         (2 * covariance.diagonal(dim1=1, dim2=2).real).sqrt().reshape(truth.shape).float(),

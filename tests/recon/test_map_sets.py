@@ -225,7 +225,7 @@ def test_lesions_lie_in_the_first_image(scan, folded):
     whole = prepare(scan, PrepareSettings(acs=ACS, coils=8))
     placed = place_lesions(whole, 0)
     added = lesion_kspace(whole, placed, scan.kspace.shape[-2])
-    seen = whole.operator.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
+    seen = whole.sense.adjoint(torch.einsum("svr,sryx->svyx", whole.coil_transform, added))
     first, second = apart(seen, 2).unbind(-3)
     assert second.norm() < 0.1 * first.norm()
     images = reconstruct(folded, "cg-sense", None, 1, 0).mean_of_sets

@@ -72,7 +72,7 @@ def test_a_run_leaves_two_priors_and_their_cards(finished, prepared):
     prior = run(config(prepared), finished, resume=True)  # all finished: nothing is trained again
     assert prior.card.kind == "image"
     assert prior.card.images_seen == 12
-    assert prior.card.training["loss"] == "supervised"
+    assert prior.card.training.loss == "supervised"
     assert prior.card.pixel_mm == pytest.approx((230 / 48, 230 / 48), abs=1e-3)
     ambient = read_card(finished)
     assert ambient.data == "8 slices; 2 simulated scans"

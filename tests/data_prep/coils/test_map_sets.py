@@ -49,7 +49,10 @@ def test_the_slices_share_the_number_that_the_second_eigenvalue_says(folded, sca
     volume = prepare(folded, PrepareSettings(accel=2, acs=ACS))
     assert volume.sets == 2
     assert volume.second_maps.shape == volume.sens_maps.shape == volume.kspace.shape
-    assert volume.provenance["maps"] == "espirit, two sets"
+    assert volume.provenance["maps"] == "joint, two sets"
+    unrefined = prepare(folded, PrepareSettings(accel=2, acs=ACS, maps="espirit"))
+    assert unrefined.provenance["maps"] == "espirit, two sets"
+    assert not torch.equal(unrefined.second_maps, volume.second_maps)
     assert prepare(folded, PrepareSettings(acs=ACS, map_sets="1")).second_maps is None
     assert prepare(whole, PrepareSettings(acs=8, map_sets="2")).sets == 2
 

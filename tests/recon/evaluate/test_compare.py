@@ -216,7 +216,7 @@ def test_an_unknown_method_and_a_prior_of_another_acceleration():
         named_methods("dds,magic")
     assert named_methods("dds, cg-sense,dds") == ["dds", "cg-sense"]
     masked = untrained("masked")
-    masked.card.training["accel"] = [4.0]
+    masked.card.training.accel = (4.0,)
     runs = [Run("aos", "aos", accel, prior=Path("p")) for accel in (4.0, 8.0, 12.0)]
     (warning,) = misfits(runs, [masked])
     assert "trained at R=4" in warning

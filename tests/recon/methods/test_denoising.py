@@ -24,7 +24,7 @@ def spying(accel: float):
             return sense.adjoint(kspace)
 
     prior.denoiser, prior.path = Spy(Architecture()), Path("prior")
-    prior.card.training.update(accel=[2.0, accel], mask="random")
+    prior.card.training.accel, prior.card.training.mask = (2.0, accel), "random"
     return prior, seen
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.markup import escape
 
-from mri_ambient.commands.opening import made_ready, read, scans_of
 from mri_ambient.console import stderr
 from mri_ambient.data_prep.manifest import files_hash
 from mri_ambient.data_prep.prepare import PrepareSettings
@@ -21,6 +20,7 @@ from mri_ambient.recon.outputs import free, names
 from mri_ambient.recon.run_methods import identity, run_methods, tools_for, write_all
 from mri_ambient.recon.show.folder_summary import Row, rows_of
 from mri_ambient.recon.show.recon_file import read_made_from, read_reconstruction
+from mri_ambient.workflows.opening import made_ready, read, scans_of
 
 CSV = "recon_summary.csv"
 

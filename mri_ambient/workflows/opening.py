@@ -28,11 +28,14 @@ def read(path: Path, settings: PrepareSettings) -> Opened:
             raise UserError(
                 f"{path}: is prepared already, and {option} is for raw scans; give it to `mri-ambient prep`"
             )
-        found: Opened = read_volume(path)
-    else:
-        found = read_scan(path)
+        return checked(read_volume(path), settings, path)
+    return checked(read_scan(path), settings, path)
+
+
+def checked(found: Opened, settings: PrepareSettings, name: Path | str) -> Opened:
+    """Raises UserError if a complete scan is asked for and it is none."""
     if settings.accel is not None and not found.fully_sampled:
-        raise UserError(f"{path}: is already undersampled; leave --accel out to use its own sampling")
+        raise UserError(f"{name}: is already undersampled; leave --accel out to use its own sampling")
     return found
 
 
