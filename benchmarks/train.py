@@ -40,7 +40,7 @@ from mri_ambient.priors.denoisers import Denoiser, UNetDenoiser, UnrolledDenoise
 from mri_ambient.priors.unet import UNet
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.data import MeasuredSlices, read_volumes
 from mri_ambient.training.kspace_task import DrawnSlices, KspaceTask
 from mri_ambient.training.loop import backward, train
 
@@ -119,7 +119,7 @@ VARIANTS = ("ours", "plain", "physics", "reading")
 
 def answer_with_seconds(variant: str, folder: Path, denoiser: str, strip: int, turns: Connection) -> None:
     """The process of one variant: at each turn a step number comes, and the seconds that it took go back."""
-    task = KspaceTask(MeasuredSlices(folder, (4.0,), "random"), config(denoiser, strip))
+    task = KspaceTask(MeasuredSlices(read_volumes(folder), (4.0,), "random"), config(denoiser, strip))
     network = task.build()
     if variant == "plain":
         network = network.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
@@ -158,7 +158,7 @@ def compare(folder: Path, matrix: int, denoiser: str, strip: int, steps: int) ->
 
 
 def memory_of_a_training(folder: Path, answer: multiprocessing.Queue) -> None:
-    task = KspaceTask(MeasuredSlices(folder, (4.0,), "random"), config("unrolled", 32, 4 * BATCH))
+    task = KspaceTask(MeasuredSlices(read_volumes(folder), (4.0,), "random"), config("unrolled", 32, 4 * BATCH))
     with tempfile.TemporaryDirectory() as out:
         train(task, task.config, Path(out), lambda *_: None)
     answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -25,7 +25,7 @@ from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.processes import Spread
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.data import MeasuredSlices, read_volumes
 from mri_ambient.training.kspace_task import DrawnSlices, KspaceTask
 from mri_ambient.training.loop import train
 
@@ -46,13 +46,13 @@ class VarNetTask(KspaceTask):
         return VarNet(self.cascades, sens_chans=4, sens_pools=3, chans=self.chans, pools=3)
 
     def losses(self, denoiser: VarNet, drawn: DrawnSlices) -> Float[Tensor, " batch"]:
-        batch = drawn.batch
-        references = (batch.maps.conj() * ifft2c(batch.kspace)).sum(-3)
+        batch = drawn.measurement
+        references = (batch.sense.maps.conj() * ifft2c(batch.kspace)).sum(-3)
         return nrmse(self.answer(denoiser, drawn), references)
 
     def answer(self, denoiser: VarNet, drawn: DrawnSlices) -> Images:
-        shown = torch.where(drawn.shown.mask.unsqueeze(1), drawn.batch.kspace, 0)
-        return reconstruct(denoiser, shown, drawn.batch.maps, drawn.shown.mask)
+        shown = torch.where(drawn.shown.mask.unsqueeze(1), drawn.measurement.kspace, 0)
+        return reconstruct(denoiser, shown, drawn.measurement.sense.maps, drawn.shown.mask)
 
     @torch.no_grad()
     def picture(self, denoiser: VarNet, drawn: DrawnSlices, count: int = 4) -> Float[Tensor, "1 y x"]:
@@ -97,7 +97,7 @@ def main() -> None:
     make_data(chosen.anatomy, chosen.out, chosen.matrix, chosen.draws)
     complete = chosen.out / "train_complete"
     prepare_folder(chosen.out / "train", complete, PrepareSettings(acs=ACS), Spread(2))
-    data = MeasuredSlices(complete, (1.0,), "random")
+    data = MeasuredSlices(read_volumes(complete), (1.0,), "random")
     tests = {
         accel: middle_slices(chosen.out / "test", chosen.out / "truth", accel, TEST_SLICES) for accel in chosen.accel
     }
@@ -117,7 +117,7 @@ def main() -> None:
         name = f"r{accels}-seed{seed}-{chosen.cascades}x{chosen.chans}-{chosen.images}"
         folder = chosen.out / "varnet" / name
         folder.mkdir(parents=True, exist_ok=True)
-        trained = train(task, config, folder, lambda *_: None, description=f"VarNet {name}")
+        trained = train(task, config, folder, lambda *_: None)
         size = sum(parameter.numel() for parameter in trained.parameters())
         for accel, test in tests.items():
             row = {"R": accel, "seed": seed, "images": chosen.images, "parameters": size}

@@ -126,7 +126,8 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
 class Sampling:
     """What is small in a prepared file: kept in memory while the slices are read as they are needed.
 
-    shape: of ``kspace``. sets: of maps. The rest as in :class:`PreparedVolume`.
+    shape: of ``kspace``. sets: of maps. subject: whose scan it is, see :func:`subject_of`. The rest as in
+    :class:`PreparedVolume`.
     """
 
     shape: tuple[int, ...]
@@ -134,7 +135,9 @@ class Sampling:
     acquired: Bool[Tensor, " x"]
     noise_std: Float[Tensor, " slice"]
     acs: tuple[int, int]
-    sets: int = 1
+    sets: int
+    provenance: dict[str, Any]
+    subject: str
 
 
 def read_sampling(path: Path) -> Sampling:
@@ -146,8 +149,11 @@ def read_sampling(path: Path) -> Sampling:
             mask, acquired, noise_std = (_tensor(file, key) for key in ("mask", "acquired", "noise_std"))
             rows, columns = dataset(file, "acs")[:].tolist()
             sets = 2 if "second_maps" in file else 1
-            return Sampling(dataset(file, "kspace").shape, mask, acquired, noise_std, (rows, columns), sets)
-    except (OSError, KeyError) as error:
+            about = json.loads(str(file.attrs["provenance"]))
+            whose = subject_of(about, path)
+            shape = dataset(file, "kspace").shape
+            return Sampling(shape, mask, acquired, noise_std, (rows, columns), sets, about, whose)
+    except (OSError, KeyError, ValueError) as error:
         raise UserError(
             f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"
         ) from error

@@ -68,10 +68,11 @@ def run_volumes(prior: Prior, option: str) -> list[Path]:
     if path is None:
         raise UserError(f"{prior.path}: has no {RUN} that says which scans it was trained on; pass {option} FOLDER")
     run, config = path.parent, read_config(path)
-    other = changed_volumes(run, config.data)
+    volumes = {volume: read_sampling(volume) for volume in volumes_in(config.data)}
+    other = changed_volumes(run, volumes)
     if other:
         raise UserError(f"{config.data}: {other} came, went or changed since {run} was trained; pass {option} FOLDER")
-    trained, held_out = split(config.data, config.hold_out)
+    trained, held_out = (list(side) for side in split(volumes, config.hold_out))
     if not trained:
         raise UserError(f"{config.data}: holds no prepared volume, and {path} names it; pass {option} FOLDER")
     if option == "--training":

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from mri_ambient.commands.options import (
-    MASK_KINDS,
     Dask,
     Device,
     Force,
@@ -19,8 +18,6 @@ from mri_ambient.commands.options import (
     Slices,
     TunedPath,
     Workers,
-    check_choice,
-    check_reference,
     parse_accels,
     parse_methods,
 )
@@ -50,8 +47,6 @@ def compare(
     from mri_ambient.console import stdout
     from mri_ambient.priors.runs import prior_folder
 
-    check_choice("--mask", mask, MASK_KINDS)
-    magnitude = check_reference(reference)
     accels = parse_accels(accel)
     named = tuple(parse_methods(methods))
     folders = tuple(Path(part.strip()) for part in prior.split(",") if part.strip())
@@ -72,7 +67,7 @@ def compare(
         mask=mask,
         lesions=lesions,
         tuned=tuned,
-        magnitude=magnitude,
+        magnitude=reference,
         seed=seed,
         device=device,
         spread=Spread(workers, dask),
@@ -113,7 +108,6 @@ def tune(
     from mri_ambient.files import refuse_existing
     from mri_ambient.priors.runs import tuning_target
 
-    check_choice("--mask", mask, MASK_KINDS)
     wanted = parse_accels(accel)
     named = tuple(parse_methods(methods))
     refuse_existing(tuning_target(out, prior), force)

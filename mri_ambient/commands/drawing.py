@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mri_ambient.commands.options import Device, Force, PriorPath, Seed, check_choice
+from mri_ambient.commands.options import Device, Force, PriorPath, Seed, one_of
 from mri_ambient.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def audit(
         Path | None,
         typer.Option("--held-out", help="Folder of prepared volumes of others (default: whom the run held out)."),
     ] = None,
-    feature: Annotated[
-        str, typer.Option("--feature", help="bandpass or pixel: the space to compare images in.")
-    ] = "bandpass",
+    feature: Annotated[str, one_of("--feature", ("bandpass", "pixel"), "The space to compare images in.")] = "bandpass",
     data: Annotated[Path, typer.Option("--data", help="Prepared volumes whose coils a masked prior sees.")] = Path(
         "prepared"
     ),
@@ -82,7 +80,6 @@ def audit(
     from mri_ambient.files import refuse_existing, writable_folder
     from mri_ambient.priors.runs import BUNDLED, prior_folder
 
-    check_choice("--feature", feature, ("bandpass", "pixel"))
     files = [out / name for name in ("audit.json", "neighbours.csv", "audit.png")]
     for path in files:
         refuse_existing(path, force)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mri_ambient.commands.options import TRAIN_CHOICES, check_choice, parse_accels
+from mri_ambient.commands.options import DENOISERS, Device, one_of, parse_accels
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
+from mri_ambient.training.losses.registry import LOSSES
 
 if TYPE_CHECKING:
     from mri_ambient.training.laps import EStep
@@ -16,12 +18,11 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[Path | None, typer.Option("--data", help="Prepared volumes (default: prepared).")] = None,
     accel: Annotated[str | None, typer.Option("--accel", help="R, or several: 2,4,6,8 (default: 4).")] = None,
-    mask: Annotated[str | None, typer.Option("--mask", help="random (default), equispaced or gaussian.")] = None,
+    mask: Annotated[str | None, one_of("--mask", MASK_KINDS, "Of lines; default: random.")] = None,
     loss: Annotated[
-        str | None,
-        typer.Option("--loss", help="weighted (default), noise-aware, published, supervised or l1-edm (a control)."),
+        str | None, one_of("--loss", LOSSES, "Default: weighted; l1-edm is a control without an ambient stage.")
     ] = None,
-    denoiser: Annotated[str | None, typer.Option("--denoiser", help="unrolled (default) or unet.")] = None,
+    denoiser: Annotated[str | None, one_of("--denoiser", DENOISERS, "Default: unrolled.")] = None,
     laps: Annotated[
         int | None, typer.Option("--laps", min=0, help="At most so many laps of whole-image priors (default: 1).")
     ] = None,
@@ -43,29 +44,23 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped, or give it more --laps.")
     ] = False,
+    device: Device = "auto",
 ) -> None:
     """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
     from mri_ambient.priors.runs import prior_folder
 
-    options = {"mask": mask, "loss": loss, "denoiser": denoiser, "laps": laps, "images": images, "seed": seed}
-    options |= {
-        "data": data,
-        "init": init and prior_folder(init),
-        "accel": None if accel is None else parse_accels(accel),
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, choices in TRAIN_CHOICES.items():
-        if name in given:
-            check_choice(f"--{name}", given[name], choices)
+    accels = None if accel is None else parse_accels(accel)
+    start = init and prior_folder(init)  # a refusal waits for no import
 
     from mri_ambient.console import stderr, stdout
     from mri_ambient.training.report import read_rows, remark, table
     from mri_ambient.training.run import run
-    from mri_ambient.training.run_config import default_config, override, read_config
+    from mri_ambient.training.run_config import RunOptions, configure
 
-    chosen = override(read_config(config), given) if config else default_config(**given)
+    options = RunOptions(data, accels, mask, loss, denoiser, laps, images, seed, start)
+    chosen, volumes = configure(options, config)
     folder = out or Path("runs") / chosen.name
-    prior = run(chosen, folder, resume, e_step_of(chosen))
+    prior = run(chosen, folder, resume, e_step_of(chosen), device, volumes)
     if rows := read_rows(folder):
         stdout.print(table(rows, prior.path.name))
         if text := remark(rows):

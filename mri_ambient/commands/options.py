@@ -1,38 +1,46 @@
 """What the commands' options share: their types, their choices, and how their texts are read."""
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mri_ambient.errors import UserError
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
+from mri_ambient.recon.methods.registry import METHODS
 
-LINE_KINDS = ("random", "equispaced", "gaussian")
-MASK_KINDS = (*LINE_KINDS, "poisson")
-CLASSICAL_METHODS = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "bart-l1-wavelet", "bart-tv", "bart-llr")
-RECON_METHODS = (*CLASSICAL_METHODS, "aos", "dds", "daps", "mmps", "aald", "adps")
-TRAIN_CHOICES = {
-    "mask": LINE_KINDS,
-    "loss": ("weighted", "noise-aware", "published", "supervised", "l1-edm"),
-    "denoiser": ("unrolled", "unet"),
-}
-WHITENING = ("auto", "noise-scan", "none")
-MAP_SETS = ("auto", "1", "2")
-MAGNITUDES = ("mvue", "rss")
-MAPS = ("joint", "espirit", "sigpy", "bart", "file")
+DENOISERS = ("unrolled", "unet")
+
+
+def check_choice(option: str, value: str, choices: Iterable[str]) -> str:
+    """The value. Raises UserError if it is not one of the choices."""
+    if value not in choices:
+        raise UserError(f"{option} {value}: is not one of {', '.join(choices)}; choose one of them")
+    return value
+
+
+def one_of(option: str, choices: Iterable[str], about: str = "") -> Any:
+    """An option that takes one of some names, which its help lists; names of a registry cost no import."""
+    text = f"{', '.join(choices)}. {about}".strip()
+    return typer.Option(option, help=text, parser=partial(check_choice, option, choices=choices), metavar="NAME")
+
 
 Accel = Annotated[
     float | None, typer.Option("--accel", min=1, help="Acceleration R: acquired lines per measured line.")
 ]
-Mask = Annotated[str, typer.Option("--mask", help="random, equispaced, gaussian (lines) or poisson (2-D).")]
+Mask = Annotated[str, one_of("--mask", MASK_KINDS, "Of lines, poisson in two dimensions.")]
+Method = Annotated[str, one_of("--method", METHODS, "Those of BART need it installed.")]
 Acs = Annotated[
     int | None, typer.Option("--acs", min=4, help="Central lines to keep and calibrate with (default: 8 %).")
 ]
 Maps = Annotated[
     str | None,
-    typer.Option(
+    one_of(
         "--maps",
-        help="joint, espirit, sigpy, bart or file (default: the file's own, else joint: ESPIRiT refined from all lines).",
+        ("joint", "espirit", "sigpy", "bart", "file"),
+        "Default: the file's own, else joint: ESPIRiT refined from all lines.",
     ),
 ]
 Coils = Annotated[
@@ -41,20 +49,22 @@ Coils = Annotated[
 ]
 Whiten = Annotated[
     str,
-    typer.Option(
-        "--whiten", help="auto, noise-scan or none (auto: by the noise scan; without one each coil is only scaled)."
+    one_of(
+        "--whiten",
+        ("auto", "noise-scan", "none"),
+        "auto: by the noise scan; without one each coil is only scaled.",
     ),
 ]
 MapSets = Annotated[
-    str,
-    typer.Option("--map-sets", help="auto, 1 or 2 maps a pixel; 2 where the object wraps around the field of view."),
+    str, one_of("--map-sets", ("auto", "1", "2"), "Maps a pixel; 2 where the object wraps around the field of view.")
 ]
 Reference = Annotated[
-    str,
-    typer.Option(
+    Literal["mvue", "rss"],
+    one_of(
         "--reference",
-        help="mvue or rss: magnitudes, and what errors are measured against, coil-combined, or, as fastMRI's, the root sum of "
-        "squares over the receive coils.",
+        ("mvue", "rss"),
+        "Magnitudes, and what errors are measured against: coil-combined, or, as fastMRI's, the root sum of squares over the "
+        "receive coils.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random number.")]
@@ -91,9 +101,7 @@ Samples = Annotated[int, typer.Option("--samples", min=1, help="Posterior sample
 def parse_methods(text: str) -> list[str]:
     """The methods of a list; none if it is empty. Raises UserError if one is unknown."""
     names = [part.strip() for part in text.split(",") if part.strip()]
-    for name in names:
-        check_choice("--methods", name, RECON_METHODS)
-    return names
+    return [check_choice("--methods", name, METHODS) for name in names]
 
 
 def parse_accels(text: str) -> tuple[float, ...]:
@@ -114,24 +122,6 @@ def parse_widths(text: str) -> tuple[int, ...]:
 
 
 def check_mask(mask: str, accel: float | None, neither: str) -> None:
-    """Raises UserError if the kind is unknown, or says how to undersample where nothing is. neither: what is done then."""
-    check_choice("--mask", mask, MASK_KINDS)
+    """Raises UserError if the kind says how to undersample where nothing is. neither: what is done then."""
     if accel is None and mask != "random":
         raise UserError(f"--mask {mask}: says how --accel undersamples; give both, or neither to {neither}")
-
-
-def check_preparing(maps: str | None, whiten: str, map_sets: str) -> None:
-    if maps is not None:
-        check_choice("--maps", maps, MAPS)
-    check_choice("--whiten", whiten, WHITENING)
-    check_choice("--map-sets", map_sets, MAP_SETS)
-
-
-def check_reference(reference: str) -> Literal["mvue", "rss"]:
-    check_choice("--reference", reference, MAGNITUDES)
-    return "rss" if reference == "rss" else "mvue"
-
-
-def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"{option} {value}: is not one of {', '.join(choices)}; choose one of them")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mri_ambient.commands.options import (
-    RECON_METHODS,
     Acs,
     Coils,
     Dask,
@@ -15,6 +14,7 @@ from mri_ambient.commands.options import (
     Maps,
     MapSets,
     Mask,
+    Method,
     PriorPath,
     Reference,
     Samples,
@@ -22,10 +22,7 @@ from mri_ambient.commands.options import (
     TunedPath,
     Whiten,
     Workers,
-    check_choice,
     check_mask,
-    check_preparing,
-    check_reference,
 )
 from mri_ambient.errors import UserError
 
@@ -66,14 +63,7 @@ def recon(
         float | None, typer.Option("--accel", min=1, help="Undersample a fully sampled scan at R, and show the errors.")
     ] = None,
     mask: Mask = "random",
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            help="zero-filled, cg-sense, l1-wavelet, tv; bart-l1-wavelet, bart-tv, bart-llr (BART installed); "
-            "aos, dds, daps, mmps, aald or adps.",
-        ),
-    ] = "mmps",
+    method: Method = "mmps",
     prior: PriorPath = None,
     samples: Samples = 8,
     tuned: TunedPath = None,
@@ -110,9 +100,6 @@ def recon(
     from mri_ambient.recon.outputs import Outputs, check_outputs, free, names
 
     check_mask(mask, accel, "use the scan's own sampling")
-    check_choice("--method", method, RECON_METHODS)
-    check_preparing(maps, whiten, map_sets)
-    magnitude = check_reference(reference)
     if method.startswith("bart-"):
         require()
     if tuned is not None and not tuned.is_file():
@@ -135,7 +122,7 @@ def recon(
     from mri_ambient.data_prep.prepare import PrepareSettings
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
-    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, magnitude, force_model)
+    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, reference, force_model)
     if many:
         from mri_ambient.processes import Spread
 

@@ -19,7 +19,6 @@ from mri_ambient.commands.options import (
     Whiten,
     Workers,
     check_mask,
-    check_preparing,
 )
 
 
@@ -76,7 +75,6 @@ def prep(
     With --accel only the measured samples are kept. A rerun skips what is finished.
     """
     check_mask(mask, accel, "keep all that was measured")
-    check_preparing(maps, whiten, map_sets)
 
     from mri_ambient.console import stdout
     from mri_ambient.data_prep.folder import prepare_folder, summary_tables

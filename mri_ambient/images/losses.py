@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mri_ambient.images.denoiser import PixelDenoiser
 from mri_ambient.images.operators import Image, Operator, everything
-from mri_ambient.training.losses import edm_weight, masked_weight
+from mri_ambient.training.losses.weights import edm_weight, masked_weight
 
 CONSISTENCY = 1.0  # weight of the consistency term
 CHAIN = 4  # steps from sigma_tn down to where consistency is asked for

@@ -136,7 +136,7 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
     if steps_done(folder) >= settings.steps:
         stderr.print(f"{folder}: finished already")
     else:
-        train(ImageTask(data, settings), settings, folder, save, init.denoiser if init else None, settings.rule)
+        train(ImageTask(data, settings), settings, folder, save, init.denoiser if init else None)
     prior = load_pixel_prior(folder)
     if ranks.first:
         images = sample_pixels(prior, GRID, STEPS, settings.seed)

@@ -42,30 +42,6 @@ def poisson_disc_mask(
     return mask
 
 
-def poisson_disc_probability(
-    further: Mask, acs: tuple[int, int], count: int, acquired: Bool[Tensor, " x"]
-) -> Float[Tensor, "y x"]:
-    """q = P(sample in M | M~) for a mask M of ``count`` samples and its further removal M~, to first order.
-
-    1 on M~, 0 closer to a sample of M~ than the local distance. Elsewhere the removed samples are taken for a draw of fixed
-    size in proportion to the density 1 / distance^2, which forgets that they also keep a distance from each other:
-    counted frequencies are met within 20 % (a test says so). Slow: not for every training step.
-    """
-    rows, columns = further.shape
-    centre = centre_box(acs, rows, columns) & acquired
-    removed = count - int(further.sum())
-    spacing = relative_spacing(rows, columns)
-    scale = _spacing_for(round((count - int(centre.sum())) * SURPLUS), acs, rows, tuple(acquired.tolist()))
-    blocked = np.zeros((rows, columns), bool)
-    for y, x in (further & ~centre).nonzero().tolist():
-        _block(blocked, y, x, scale * spacing)
-    free = acquired & ~further & ~centre & ~torch.from_numpy(blocked)
-    weight = torch.from_numpy(spacing[free.numpy()] ** -2.0)
-    q = further.double()
-    q[free] = _shares(weight, removed)
-    return q.float()
-
-
 def centre_box(size: tuple[int, int], rows: int, columns: int) -> Mask:
     """True on the central ``size`` samples, around DC at N // 2."""
     box = torch.zeros(rows, columns, dtype=torch.bool)
@@ -117,16 +93,3 @@ def _block(blocked: np.ndarray, y: int, x: int, spacing: Float[np.ndarray, "y x"
     rows, columns = np.ogrid[here[0].start - y : here[0].stop - y, here[1].start - x : here[1].stop - x]
     squared = (rows**2 + columns**2)[: blocked.shape[0] - top, : blocked.shape[1] - left]
     blocked[here] |= squared < np.minimum(spacing[here], spacing[y, x]) ** 2
-
-
-def _shares(weight: Float[Tensor, " n"], size: int) -> Float[Tensor, " n"]:
-    """Inclusion probabilities w t / (1 + w t) that sum to ``size``: conditional Poisson sampling for large sets."""
-    if size >= len(weight):
-        return torch.ones_like(weight)
-    low, high = -40.0, 40.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        odds = weight * np.exp(middle)
-        low, high = (middle, high) if float((odds / (1 + odds)).sum()) < size else (low, middle)
-    odds = weight * np.exp(low)
-    return odds / (1 + odds)

@@ -6,28 +6,29 @@ import torch
 from torch import Generator
 
 from mri_ambient.errors import UserError
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.masks import measured_probability, remove_lines
 from mri_ambient.training.data import MeasuredSlices
 
 LOOKED_AT = 500  # slices, spread over all
 
 
-def check_noise_levels(data: MeasuredSlices) -> None:
-    """Raises UserError if a volume's noise level is unknown, which `noise-aware` can't do without."""
-    for path, sampling in data.samplings.items():
+def check_noise_levels(data: MeasuredSlices, loss: str) -> None:
+    """Raises UserError if a volume's noise level is unknown, which that loss can't do without."""
+    for path, sampling in data.volumes.items():
         if not (sampling.noise_std.isfinite() & (sampling.noise_std > 0)).all():
             raise UserError(
-                f"{path}: states no noise level, which --loss noise-aware needs; prepare it from a scan with noise samples or "
+                f"{path}: states no noise level, which --loss {loss} needs; prepare it from a scan with noise samples or "
                 "a readout that ends in air, or train with --loss weighted"
             )
 
 
-def check_complete(data: MeasuredSlices) -> None:
-    """Raises UserError if a volume is undersampled: `supervised` would take what was not measured for 0."""
-    for path, sampling in data.samplings.items():
+def check_complete(data: MeasuredSlices, loss: str) -> None:
+    """Raises UserError if a volume is undersampled: that loss would take what was not measured for 0."""
+    for path, sampling in data.volumes.items():
         if not (sampling.mask[:, 0] | ~sampling.acquired).all():
             raise UserError(
-                f"{path}: is undersampled, and --loss supervised learns from complete scans; prepare those without --accel, or "
+                f"{path}: is undersampled, and --loss {loss} learns from complete scans; prepare those without --accel, or "
                 "train with --loss weighted"
             )
 
@@ -35,7 +36,7 @@ def check_complete(data: MeasuredSlices) -> None:
 def check_measured_lines(data: MeasuredSlices) -> None:
     """Raises UserError if a slice has lines that masks of the stated kind can't have together with the others (q = 0)."""
     for path, index in spread(data):
-        sampling = data.samplings[path]
+        sampling = data.volumes[path]
         mask, acs = data.mask_of(path, index), sampling.acs[1]
         generator = Generator().manual_seed(index)
         further = remove_lines(mask, acs, max(1, (int(mask.sum()) - acs) // 2), generator)
@@ -58,7 +59,7 @@ def identifiability(data: MeasuredSlices) -> Iterator[str]:
     masks = {place: data.mask_of(*place) for place in places}
     by_width: dict[int, list[tuple]] = {}
     for (path, _), mask in masks.items():
-        by_width.setdefault(len(mask), []).append((mask, data.samplings[path].acquired))
+        by_width.setdefault(len(mask), []).append((mask, data.volumes[path].acquired))
     for width, pairs in by_width.items():
         measured = torch.stack([mask for mask, _ in pairs]).any(0)
         acquired = torch.stack([lines for _, lines in pairs]).any(0)
@@ -69,9 +70,9 @@ def identifiability(data: MeasuredSlices) -> Iterator[str]:
                 f"{never} of {int(acquired.sum())} lines (of scans {width} columns wide) are measured in none of {len(pairs)} "
                 f"slices looked at ({why}): nothing can be learned of them; add scans whose masks have other lines"
             )
-    if data.kind == "equispaced" and any(not mask.all() for mask in masks.values()):
+    if MASK_KINDS[data.kind].gives_away and any(not mask.all() for mask in masks.values()):
         yield (
-            "equispaced: the lines that are shown give away which others were measured, so that the rest (q = 0) is taught "
+            f"{data.kind}: the lines that are shown give away which others were measured, so that the rest (q = 0) is taught "
             "by no slice with the same offset; random or gaussian masks teach every line"
         )
 

@@ -1,15 +1,38 @@
 """Every setting of a training run; saved with the run."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.priors.denoisers import Architecture
+from mri_ambient.training.losses.registry import LOSSES
+
+
+def trainable(kind: str) -> str:
+    """A kind of mask. Raises PydanticCustomError if priors can't be learned from scans behind such masks."""
+    if kind not in MASK_KINDS or not MASK_KINDS[kind].trains:
+        known = ", ".join(name for name, found in MASK_KINDS.items() if found.trains)
+        raise PydanticCustomError("mask", f"{kind} is no kind of mask to train on; choose one of {known}")  # pyright: ignore[reportArgumentType]
+    return kind
+
+
+def of_a_stage(loss: str) -> str:
+    """The name of a loss. Raises PydanticCustomError if no stage is trained with it."""
+    if loss not in LOSSES or LOSSES[loss].from_reconstructions:
+        known = ", ".join(name for name, found in LOSSES.items() if not found.from_reconstructions)
+        raise PydanticCustomError("loss", f"{loss} is no loss of a stage; choose one of {known}")  # pyright: ignore[reportArgumentType]
+    return loss
+
+
+MaskName = Annotated[str, AfterValidator(trainable)]
+LossName = Annotated[str, AfterValidator(of_a_stage)]
 
 
 class LoopConfig(BaseModel):
-    """What the loop has to know. images: seen in all. ema_images: half-life of the weights' mean. schedule: what the
-    learning rate does after a short warm-up. accumulate: in how many parts a batch is worked on, which saves memory.
+    """What the loop has to know. images: seen in all. ema_images: half-life of the weights' mean. accumulate: in how many parts
+    a batch is worked on, which saves memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,7 +41,6 @@ class LoopConfig(BaseModel):
     batch: int = Field(default=16, ge=1)
     accumulate: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=7e-4, gt=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
     ema_images: float = Field(default=3000.0, gt=0)
     clip: float = Field(default=1.0, gt=0)
     seed: int = 0
@@ -36,8 +58,8 @@ class TrainConfig(LoopConfig):
     """
 
     accel: tuple[Annotated[float, Field(ge=1)], ...] = Field(default=(4.0,), min_length=1)
-    mask: Literal["random", "equispaced", "gaussian"] = "random"
-    loss: Literal["weighted", "noise-aware", "published", "supervised"] = "weighted"
+    mask: MaskName = "random"
+    loss: LossName = "weighted"
     architecture: Architecture = Architecture()
     strip: int = Field(default=32, ge=0)
     strip_share: float = Field(default=0.9, ge=0, le=1)

@@ -1,8 +1,8 @@
-"""Batches for training. Each slice keeps one measured mask M for ever; unmeasured samples are dropped as they are read."""
+"""Measurements for training. Each slice keeps one measured mask M for ever; unmeasured samples are dropped as they are read."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Bool
 from torch import Generator, Tensor
 
 from mri_ambient.errors import UserError
@@ -18,68 +18,60 @@ from mri_ambient.measurement import Measurement
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.seeds import seed_of
-from mri_ambient.physics.sense import Sense, apart, sense_of, whole_image
-from mri_ambient.store import dataset, read_sampling, read_slice, read_subject
+from mri_ambient.physics.sense import Sense, apart, whole_image
+from mri_ambient.store import Sampling, dataset, read_sampling, read_slice
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Measured k-space (0 elsewhere), the maps, the mask M of what was measured, and where M could have had lines.
+def random_phase(measurement: Measurement, generator: Generator) -> Measurement:
+    """Each slice times one random phase: a scan's phase is known only up to a constant."""
+    angle = 2 * torch.pi * torch.rand(len(measurement), 1, 1, 1, generator=generator)
+    return replace(measurement, kspace=measurement.kspace * torch.exp(1j * angle))
 
-    noise_std: of a real component of a k-space sample, 0 where images are taken for the truth. All slices have as many sets of
-    maps, one under the other.
+
+def strip(measurement: Measurement, axis: int, size: int, generator: Generator) -> Measurement:
+    """A random part of the field of view along an axis that is fully sampled.
+
+    The Fourier transform over a fully sampled axis commutes with the mask, so the strip is a scan of its own, measured
+    by the same lines: no approximation.
+
+    Args:
+        measurement: slices behind line masks.
+        axis: -2, the readout, or -1 if all lines are measured.
+        size: of the part, in pixels.
+        generator: on the CPU.
     """
+    sense, length = measurement.sense, measurement.kspace.shape[axis]
+    start = int(torch.randint(length - size + 1, (1,), generator=generator))
+    hybrid = ifftc(measurement.kspace, (axis,)).narrow(axis, start, size)
+    maps = apart(sense.maps, sense.sets).narrow(axis, start, size).flatten(-3, -2)
+    columns = slice(hybrid.shape[-1])
+    return replace(
+        measurement,
+        kspace=fftc(hybrid, (axis,)),
+        operator=Sense(maps, sense.mask[..., columns], sense.sets),
+        acquired=None if measurement.acquired is None else measurement.acquired[:, columns],
+    )
 
-    kspace: Complex[Tensor, "batch coil y x"]
-    maps: Complex[Tensor, "batch coil v x"]
-    mask: Bool[Tensor, "batch 1 x"]
-    acquired: Bool[Tensor, "batch x"]
-    noise_std: Float[Tensor, " batch"]
-    acs: tuple[int, ...]
-    names: tuple[str, ...]
 
-    def sense(self, mask: Bool[Tensor, "batch 1 x"]) -> Sense:
-        """The forward model behind ``mask``."""
-        return sense_of(self.kspace, self.maps, mask)
-
-    @property
-    def measurement(self) -> Measurement:
-        """As samplers and denoisers take it."""
-        return Measurement(self.kspace, self.sense(self.mask), self.noise_std, self.acs, self.names, self.acquired)
-
-    def random_phase(self, generator: Generator) -> "Batch":
-        """Each slice times one random phase: a scan's phase is known only up to a constant."""
-        angle = 2 * torch.pi * torch.rand(len(self.kspace), 1, 1, 1, generator=generator)
-        return self._with(self.kspace * torch.exp(1j * angle), self.maps)
-
-    def strip(self, axis: int, size: int, generator: Generator) -> "Batch":
-        """A random part of the field of view along an ``axis`` that is fully sampled.
-
-        The Fourier transform over a fully sampled axis commutes with the mask, so the strip is a scan of its own, measured
-        by the same lines: no approximation.
-        """
-        length = self.kspace.shape[axis]
-        start = int(torch.randint(length - size + 1, (1,), generator=generator))
-        hybrid = ifftc(self.kspace, (axis,)).narrow(axis, start, size)
-        sets = apart(self.maps, self.sense(self.mask).sets).narrow(axis, start, size)
-        return self._with(fftc(hybrid, (axis,)), sets.flatten(-3, -2))
-
-    def part(self, rank: int, count: int) -> "Batch":
-        """Every ``count``-th slice, from ``rank`` on."""
-        tensors = {key: getattr(self, key)[rank::count] for key in TENSORS}
-        return replace(self, **tensors, acs=self.acs[rank::count], names=self.names[rank::count])
-
-    def to(self, device: torch.device) -> "Batch":
-        return replace(self, **{key: getattr(self, key).to(device) for key in TENSORS})
-
-    def _with(self, kspace: Tensor, maps: Tensor) -> "Batch":
-        columns = slice(None) if kspace.shape[-1] == self.mask.shape[-1] else slice(kspace.shape[-1])
-        return replace(self, kspace=kspace, maps=maps, mask=self.mask[..., columns], acquired=self.acquired[:, columns])
+def stack(measurements: Sequence[Measurement]) -> Measurement:
+    """Slices of one shape and number of map sets as one measurement."""
+    senses = [measurement.sense for measurement in measurements]
+    acquired = [measurement.acquired for measurement in measurements if measurement.acquired is not None]
+    return Measurement(
+        torch.cat([measurement.kspace for measurement in measurements]),
+        Sense(torch.cat([sense.maps for sense in senses]), torch.cat([sense.mask for sense in senses]), senses[0].sets),
+        torch.cat([measurement.noise_std for measurement in measurements]),
+        tuple(acs for measurement in measurements for acs in measurement.acs),
+        tuple(name for measurement in measurements for name in measurement.names),
+        torch.cat(acquired) if acquired else None,
+    )
 
 
 ENOUGH = 10  # subjects, to hold one out
-TENSORS = ("kspace", "maps", "mask", "acquired", "noise_std")
 Item = TypeVar("Item")
+Key = TypeVar("Key")
+Volumes = Mapping[Path, Sampling]
+"""What is small of prepared volumes, by their files: read once a run."""
 
 
 @runtime_checkable
@@ -88,7 +80,12 @@ class Slices(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, size: int, generator: Generator) -> Batch:
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of a slice, where they differ those of one at random, the same each time."""
+        ...
+
+    def batch(self, size: int, generator: Generator) -> Measurement:
         """``size`` random slices of one shape."""
         ...
 
@@ -98,18 +95,20 @@ class MeasuredSlices:
 
     A volume that is undersampled keeps its mask. Of a fully sampled one, each slice gets one mask for ever, drawn from a
     seed that depends on (volume, slice, R, kind) alone; with several ``accels`` each slice belongs to one of them.
-    ``accels`` of (1,) gives everything that was measured. ``paths``: some volumes of the folder; None is all of them.
-    Raises UserError if there is nothing to train on.
+
+    Args:
+        volumes: of :func:`read_volumes`.
+        accels: R; (1,) gives everything that was measured.
+        kind: of the masks.
+
+    Raises:
+        UserError: a volume is sampled along both axes.
     """
 
-    def __init__(self, folder: Path, accels: Sequence[float], kind: str, paths: Sequence[Path] | None = None):
-        self.accels, self.kind = tuple(accels), kind
-        self.paths = volumes_in(folder) if paths is None else list(paths)
-        if not self.paths:
-            raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
+    def __init__(self, volumes: Volumes, accels: Sequence[float], kind: str):
+        self.volumes, self.accels, self.kind = volumes, tuple(accels), kind
         self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)  # by shape and sets of maps
-        self.samplings = {path: read_sampling(path) for path in self.paths}
-        for path, sampling in self.samplings.items():
+        for path, sampling in volumes.items():
             if sampling.mask.shape[1] != 1:
                 raise UserError(
                     f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
@@ -120,27 +119,39 @@ class MeasuredSlices:
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
-    def batch(self, size: int, generator: Generator) -> Batch:
-        return stack([self.slice(*place) for place in pick(list(self.groups.values()), size, generator)])
+    @property
+    def matrix(self) -> tuple[int, int]:
+        _, rows, columns, _ = pick_group(self.groups, Generator().manual_seed(0))
+        return rows, columns
 
-    def slice(self, path: Path, index: int) -> Batch:
-        """One slice as a batch of one."""
-        sampling = self.samplings[path]
-        mask = self.mask_of(path, index)
+    def batch(self, size: int, generator: Generator) -> Measurement:
+        return stack([self.slice(*place) for place in pick(self.groups, size, generator)])
+
+    def slice(self, path: Path, index: int) -> Measurement:
+        """One slice behind its mask."""
+        return self._behind(self.mask_of(path, index), path, index)
+
+    def complete(self, path: Path, index: int) -> Measurement | None:
+        """All that was measured of one slice, if that is every acquired line: of no use to training."""
+        sampling = self.volumes[path]
+        own = sampling.mask[index, 0]
+        return self._behind(own, path, index) if (own | ~sampling.acquired).all() else None
+
+    def _behind(self, mask: Bool[Tensor, " x"], path: Path, index: int) -> Measurement:
+        sampling = self.volumes[path]
         kspace, maps = read_slice(path, index)
-        return Batch(
-            kspace=torch.where(mask, kspace, 0),
-            maps=maps,
-            mask=mask.view(1, 1, -1),
-            acquired=sampling.acquired[None],
-            noise_std=sampling.noise_std[index : index + 1],
-            acs=(sampling.acs[1],),
-            names=(f"{path} slice {index}",),
+        return Measurement(
+            torch.where(mask, kspace, 0),
+            Sense(maps, mask.view(1, 1, -1), sampling.sets),
+            sampling.noise_std[index : index + 1],
+            (sampling.acs[1],),
+            (f"{path} slice {index}",),
+            sampling.acquired[None],
         )
 
     def mask_of(self, path: Path, index: int) -> Bool[Tensor, " x"]:
         """M of a slice."""
-        sampling = self.samplings[path]
+        sampling = self.volumes[path]
         own = sampling.mask[index, 0]
         if not (own | ~sampling.acquired).all():
             return own
@@ -155,21 +166,30 @@ class MeasuredSlices:
 
 
 def volumes_in(folder: Path) -> list[Path]:
+    """The files of a folder of prepared volumes; none if there is no such folder."""
     return sorted(folder.glob("*.h5")) if folder.is_dir() else []
 
 
-def split(folder: Path, share: float) -> tuple[list[Path], list[Path]]:
+def read_volumes(folder: Path) -> Volumes:
+    """What is small of all volumes of a folder. Raises UserError if there is none, or a file is not one."""
+    paths = volumes_in(folder)
+    if not paths:
+        raise UserError(f"{folder}: holds no prepared volume; make some with `mri-ambient prep FOLDER`")
+    return {path: read_sampling(path) for path in paths}
+
+
+def split(volumes: Volumes, share: float) -> tuple[Volumes, Volumes]:
     """(for training, held out): about ``share`` of the subjects, chosen by a hash of who they are, so that more scans change
     nothing for those that are there. Where that chooses none of ENOUGH subjects or more, the one of the least hash is held out,
     unless ``share`` is 0; nothing is if that would leave nothing to train on.
     """
-    drawn = {path: seed_of(read_subject(path), 0, 0, "held out") % 10_000 for path in volumes_in(folder)}
+    drawn = {path: seed_of(sampling.subject, 0, 0, "held out") % 10_000 for path, sampling in volumes.items()}
     limit = share * 10_000
     if share and len(set(drawn.values())) >= ENOUGH:
         limit = max(limit, min(drawn.values()) + 1)
-    training = [path for path, number in drawn.items() if number >= limit]
-    held_out = [path for path, number in drawn.items() if number < limit]
-    return (training, held_out) if training else (held_out, [])
+    training = {path: volumes[path] for path, number in drawn.items() if number >= limit}
+    held_out = {path: volumes[path] for path, number in drawn.items() if number < limit}
+    return (training, held_out) if training else (held_out, {})
 
 
 class WholeImages:
@@ -191,26 +211,26 @@ class WholeImages:
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
-    def batch(self, size: int, generator: Generator) -> Batch:
-        drawn = pick(list(self.groups.values()), size, generator)
+    @property
+    def matrix(self) -> tuple[int, int]:
+        rows, columns = pick_group(self.groups, Generator().manual_seed(0))
+        return rows, columns
+
+    def batch(self, size: int, generator: Generator) -> Measurement:
+        drawn = pick(self.groups, size, generator)
         images = torch.stack([d[int(torch.randint(len(d), (1,), generator=generator))] for d in drawn])
         sense = whole_image(images)
-        mask = sense.mask.expand(size, 1, -1)
-        silent = torch.zeros(size)
-        return Batch(fft2c(images)[:, None], sense.maps, mask, mask[:, 0], silent, (0,) * size, ("image",) * size)
+        sense = sense.with_mask(sense.mask.expand(size, 1, -1))
+        return Measurement(fft2c(images)[:, None], sense, torch.zeros(size), (0,) * size, ("image",) * size)
 
 
-def pick(groups: Sequence[Sequence[Item]], size: int, generator: Generator) -> list[Item]:
+def pick(groups: Mapping[Key, Sequence[Item]], size: int, generator: Generator) -> list[Item]:
     """``size`` random members of one group, which is drawn in proportion to its length."""
-    chosen = int(torch.randint(sum(map(len, groups)), (1,), generator=generator))
-    group = next(g for g, end in zip(groups, accumulate(map(len, groups)), strict=True) if chosen < end)
+    group = groups[pick_group(groups, generator)]
     return [group[i] for i in torch.randint(len(group), (size,), generator=generator).tolist()]
 
 
-def stack(slices: Sequence[Batch]) -> Batch:
-    """Slices of one shape as one batch."""
-    return Batch(
-        *(torch.cat([getattr(s, key) for s in slices]) for key in TENSORS),
-        acs=tuple(s.acs[0] for s in slices),
-        names=tuple(s.names[0] for s in slices),
-    )
+def pick_group(groups: Mapping[Key, Sequence[Item]], generator: Generator) -> Key:
+    """The key of one, drawn in proportion to its length."""
+    chosen = int(torch.randint(sum(map(len, groups.values())), (1,), generator=generator))
+    return next(key for key, end in zip(groups, accumulate(map(len, groups.values())), strict=True) if chosen < end)

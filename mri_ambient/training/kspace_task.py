@@ -7,25 +7,27 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Generator, Tensor
 
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.masks import line_mask, measured_probability, remove_lines
 from mri_ambient.priors.denoisers import Denoiser, build_denoiser
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import Batch, Slices
-from mri_ambient.training.losses import KSPACE_NOISE, LOSSES, Shown, denoise
+from mri_ambient.training.data import Slices, random_phase, strip
+from mri_ambient.training.losses.loss import Shown, denoise
+from mri_ambient.training.losses.registry import LOSSES
 
 
 @dataclass(frozen=True)
 class DrawnSlices:
     """What one step trains on. noise: for the loss that is used, in image space or in k-space."""
 
-    batch: Batch
+    measurement: Measurement
     shown: Shown
-    sigma: Float[Tensor, " batch"]
-    noise: Complex[Tensor, "batch ..."]
+    sigma: Float[Tensor, " slice"]
+    noise: Complex[Tensor, "slice ..."]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.batch.names
+        return self.measurement.names
 
     def __len__(self) -> int:
         return len(self.sigma)
@@ -33,12 +35,12 @@ class DrawnSlices:
     def part(self, rank: int, count: int) -> "DrawnSlices":
         """Every ``count``-th slice, from ``rank`` on."""
         these = slice(rank, None, count)
-        shown = Shown(self.shown.mask[these], self.shown.q[these])
-        return DrawnSlices(self.batch.part(rank, count), shown, self.sigma[these], self.noise[these])
+        return DrawnSlices(self.measurement[these], self.shown[these], self.sigma[these], self.noise[these])
 
     def to(self, device: torch.device) -> "DrawnSlices":
-        shown = Shown(self.shown.mask.to(device), self.shown.q.to(device))
-        return DrawnSlices(self.batch.to(device), shown, self.sigma.to(device), self.noise.to(device))
+        """The same on another device."""
+        measurement, shown = self.measurement.to(device), self.shown.to(device)
+        return DrawnSlices(measurement, shown, self.sigma.to(device), self.noise.to(device))
 
 
 @dataclass(frozen=True)
@@ -55,37 +57,41 @@ class KspaceTask:
         """What step number ``step`` trains on."""
         config = self.config
         generator = Generator().manual_seed(config.seed * 1_000_003 + step)
-        batch = self.data.batch(config.batch, generator).random_phase(generator)
+        drawn = random_phase(self.data.batch(config.batch, generator), generator)
         if config.strip and step < config.strip_share * config.steps:
-            batch = batch.strip(-2, min(config.strip, batch.kspace.shape[-2]), generator)
-            nothing_hidden = config.accel == (1.0,) and bool(batch.mask.all())
+            drawn = strip(drawn, -2, min(config.strip, drawn.matrix[0]), generator)
+            nothing_hidden = config.accel == (1.0,) and bool(drawn.sense.mask.all())
             if nothing_hidden:  # the columns may be cut as well, to a square patch
-                batch = batch.strip(-1, min(config.strip, batch.kspace.shape[-1]), generator)
-        shown = draw_shown(batch, config, generator)
+                drawn = strip(drawn, -1, min(config.strip, drawn.matrix[1]), generator)
+        shown = draw_shown(drawn, config, generator)
         mean, spread = config.log_sigma
-        sigma = torch.exp(mean + spread * torch.randn(len(batch.kspace), generator=generator))
-        like = batch.kspace if config.loss in KSPACE_NOISE else batch.maps[:, 0]
-        shape = tuple(like.shape)
+        sigma = torch.exp(mean + spread * torch.randn(len(drawn), generator=generator))
+        in_kspace = LOSSES[config.loss].noise_domain == "kspace"
+        shape = tuple(drawn.kspace.shape if in_kspace else drawn.sense.maps[:, 0].shape)
         noise = math.sqrt(2) * torch.randn(shape, dtype=torch.complex64, generator=generator)
-        return DrawnSlices(batch, shown, sigma, noise)
+        return DrawnSlices(drawn, shown, sigma, noise)
 
-    def losses(self, denoiser: Denoiser, drawn: DrawnSlices) -> Float[Tensor, " batch"]:
-        return LOSSES[self.config.loss](denoiser, drawn.batch, drawn.shown, drawn.sigma, drawn.noise)
+    def losses(self, denoiser: Denoiser, drawn: DrawnSlices) -> Float[Tensor, " slice"]:
+        """Of each slice."""
+        rule = LOSSES[self.config.loss].rule
+        return rule(denoiser, drawn.measurement, drawn.shown, drawn.sigma, drawn.noise)
 
     @torch.no_grad()
     def picture(self, denoiser: Denoiser, drawn: DrawnSlices, count: int = 4) -> Float[Tensor, "1 y x"]:
         """Of a few slices of a batch, the adjoint of what was shown above what came out."""
-        batch, shown = drawn.batch, drawn.shown
-        before = batch.sense(shown.mask).adjoint(batch.kspace)[:count].abs()
-        after = denoise(denoiser, batch, shown, drawn.sigma, drawn.noise)[:count].abs()
+        measurement, shown = drawn.measurement, drawn.shown
+        before = measurement.with_mask(shown.mask).adjoint[:count].abs()
+        after = denoise(denoiser, measurement, shown, drawn.sigma, drawn.noise)[:count].abs()
         return torch.cat([torch.cat(list(row), -1) for row in (before, after)], -2)[None].clamp(0, 1).cpu()
 
 
-def draw_shown(batch: Batch, config: TrainConfig, generator: Generator) -> Shown:
-    """M~: some outer lines of M removed afresh each time; for `supervised`, a fresh mask at one of the accelerations."""
+def draw_shown(drawn: Measurement, config: TrainConfig, generator: Generator) -> Shown:
+    """M~: some outer lines of M removed afresh each time; of a loss that needs complete scans, a fresh mask at one of the
+    accelerations."""
     masks, probabilities = [], []
-    for mask, acquired, acs in zip(batch.mask[:, 0], batch.acquired, batch.acs, strict=True):
-        if config.loss == "supervised":
+    every = torch.ones_like(drawn.sense.mask[:, 0]) if drawn.acquired is None else drawn.acquired
+    for mask, acquired, acs in zip(drawn.sense.mask[:, 0], every, drawn.acs, strict=True):
+        if LOSSES[config.loss].needs_complete:
             accel = config.accel[int(torch.randint(len(config.accel), (1,), generator=generator))]
             further = mask if accel == 1 else line_mask(config.mask, accel, acs, acquired, generator)
             q = torch.ones(len(mask))

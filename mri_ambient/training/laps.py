@@ -20,7 +20,7 @@ from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
 from mri_ambient.training.data import MeasuredSlices, stack
-from mri_ambient.training.ranks import current_ranks
+from mri_ambient.training.ranks import Ranks
 from mri_ambient.training.run_config import EStepConfig
 
 P = TypeVar("P")
@@ -79,19 +79,23 @@ def best_lap(errors: Sequence[float | None]) -> int:
     return min(known)[1] if known else len(errors)
 
 
-def in_parts(e_step: EStep, size: int) -> EStep:
-    """The same E-step, ``size`` slices at once. Raises UserError if even for them there is not enough memory."""
+def in_parts(e_step: EStep, size: int, device: torch.device) -> EStep:
+    """The same E-step, ``size`` slices at once, worked on by ``device``; its draws come back to the CPU.
+
+    Raises UserError if even for so many slices there is not enough memory.
+    """
 
     def small(
         prior: Prior | None,
         measurement: Measurement,
         generators: Sequence[Sequence[Generator]],
     ) -> Tensor:
+        prior = None if prior is None else prior.to(device)
         images = []
         for first in range(0, len(measurement), size):
             these = slice(first, first + size)
             streams = [of_draw[these] for of_draw in generators]
-            images.append(e_step(prior, measurement[these], streams))
+            images.append(e_step(prior, measurement[these].to(device), streams).cpu())
         return torch.cat(images, 1)
 
     remedy = f"lower `e_step.batch` (now {size}) in the run's settings, with --config"
@@ -99,30 +103,35 @@ def in_parts(e_step: EStep, size: int) -> EStep:
 
 
 def reconstruct_training_scans(
-    e_step: EStep, prior: Prior | None, data: MeasuredSlices, out: Path, lap: int, config: EStepConfig
+    e_step: EStep,
+    prior: Prior | None,
+    data: MeasuredSlices,
+    out: Path,
+    lap: int,
+    config: EStepConfig,
+    ranks: Ranks,
 ) -> None:
     """Write what the E-step draws of every training slice. A finished file is not repeated; several processes share the files.
 
     Random numbers depend on (volume, slice, lap, draw) alone. Of two sets of maps the first one's images are kept: the second
     one's are black but for where the object folds onto itself, and would teach that heads are.
     """
-    ranks = current_ranks()
     writable_folder(out)
-    paths = [path for path in data.paths[ranks.rank :: ranks.count] if not (out / path.name).exists()]
-    counts = [data.samplings[path].shape[0] for path in paths]
+    paths = [path for path in [*data.volumes][ranks.rank :: ranks.count] if not (out / path.name).exists()]
+    counts = [data.volumes[path].shape[0] for path in paths]
     with progress_bar() as bar:
         shown = ranks.first and bool(paths)
         task = bar.add_task(f"lap {lap}: reconstructing the training scans", total=sum(counts), visible=shown)
         for path, count in zip(paths, counts, strict=True):
             images = []
             for indices in torch.arange(count).split(config.batch):
-                part = stack([data.slice(path, i) for i in indices.tolist()])
+                scans = stack([data.slice(path, i) for i in indices.tolist()])
                 generators = [
                     [Generator().manual_seed(seed_of(path.stem, i, lap, f"draw {draw}")) for i in indices.tolist()]
                     for draw in range(config.draws)
                 ]
-                drawn = e_step(prior, part.measurement, generators)
-                images.append(drawn[..., : part.kspace.shape[-2], :].numpy())
+                drawn = e_step(prior, scans, generators)
+                images.append(drawn[..., : scans.matrix[0], :].numpy())
                 bar.advance(task, len(indices))
             with atomic_write(out / path.name) as temporary, h5py.File(temporary, "w") as file:
                 file["image"] = np.concatenate(images, 1)

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from copy import deepcopy
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from rich.progress import TextColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from mri_ambient.console import progress_bar, stderr
@@ -76,25 +77,37 @@ def train(
     folder: Path,
     on_best: Callable[[Network, int], None],
     init: Network | None = None,
-    description: str = "training",
     validate: Callable[[Network], float] | None = None,
+    ranks: Ranks | None = None,
 ) -> Network:
     """Minimise the mean loss by Adam; returns the exponential mean of the weights.
 
-    Resumes from ``folder``'s checkpoint if there is one. At every checkpoint the mean is validated, and if no earlier one
-    was better (or there is no ``validate``) ``on_best(mean denoiser, images seen)`` is called. Under torchrun each process
-    works on its share of every batch, which is that of a single process, whatever its size. Raises UserError if the loss
-    stops being finite.
+    Resumes from the checkpoint if there is one. Under torchrun each process works on its share of every batch, which is that
+    of a single process, whatever its size.
+
+    Args:
+        task: what is learned, and from what.
+        config: how long and how fast.
+        folder: of the checkpoint and of TensorBoard's logs; its name is shown with the progress.
+        on_best: called with the mean's network and the images seen at every checkpoint that no earlier one was better than.
+        init: a network to start from.
+        validate: an error of the network; without it each checkpoint is the best.
+        ranks: this process and its device; None finds out.
+
+    Raises:
+        UserError: the loss stops being finite.
     """
-    ranks = current_ranks()
+    ranks, description = ranks or current_ranks(), folder.name
     keep_freed_memory()
     torch.manual_seed(config.seed)
     denoiser = task.build().to(ranks.device)
     if init is not None:
         denoiser.load_state_dict(init.state_dict())
-    mean = deepcopy(denoiser).requires_grad_(False)
+    average = AveragedModel(denoiser, avg_fn=partial(towards, config=config))
+    mean = cast(Network, average.module.requires_grad_(False))
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=config.learning_rate)
     start, best = load_checkpoint(folder / CHECKPOINT, denoiser, mean, optimiser)
+    average.n_averaged.fill_(start + 1)  # it has begun: the first update is not a copy
     if ranks.first and config.batch < ranks.count:
         stderr.print(
             f"[yellow]note:[/] {description}: a batch of {config.batch} leaves some of {ranks.count} processes without work; "
@@ -118,7 +131,7 @@ def train(
             loss = backward(task, model, share.to(ranks.device), weight, config.accumulate, f"step {step}")
             norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip)
             optimiser.step()
-            update_mean(mean, denoiser, config, step)
+            average.update_parameters(denoiser)
             if watch is None:
                 continue
             watch.show(
@@ -205,20 +218,16 @@ class Watch:
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:
-    """Linear warm-up, then a cosine to zero, or constant."""
+    """Linear warm-up, then a cosine to zero."""
     warm = min(1.0, (step + 1) / WARM_UP)
-    if config.schedule == "constant":
-        return config.learning_rate * warm
     return config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
-@torch.no_grad()
-def update_mean(mean: nn.Module, denoiser: nn.Module, config: LoopConfig, step: int) -> None:
-    """Exponential moving average, its half-life ramped up so that the first steps are soon forgotten."""
-    seen = (step + 1) * config.batch
+def towards(mean: Tensor, weights: Tensor, steps: Tensor | int, config: LoopConfig) -> Tensor:
+    """The next exponential moving average, its half-life ramped up so that the first steps are soon forgotten."""
+    seen = int(steps) * config.batch
     keep = 0.5 ** (config.batch / min(config.ema_images, 0.2 * seen))
-    for average, value in zip(mean.parameters(), denoiser.parameters(), strict=True):
-        average.lerp_(value, 1 - keep)
+    return mean.lerp(weights, 1 - keep)
 
 
 def save_checkpoint(path: Path, denoiser: nn.Module, mean: nn.Module, optimiser: torch.optim.Adam, best: float) -> None:
@@ -229,7 +238,7 @@ def save_checkpoint(path: Path, denoiser: nn.Module, mean: nn.Module, optimiser:
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"adam/{index}/{name}": value for name, value in moments.items()}
     with atomic_write(path) as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
+        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary)
 
 
 def load_checkpoint(path: Path, denoiser: nn.Module, mean: nn.Module, optimiser: torch.optim.Adam) -> tuple[int, float]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from mri_ambient.devices import device_of
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -26,11 +28,19 @@ class Ranks:
             distributed.barrier()
 
 
-def current_ranks() -> Ranks:
-    """From the variables that torchrun sets; joins the process group at the first call (NCCL on GPUs, Gloo on CPUs)."""
+def current_ranks(device: str = "auto") -> Ranks:
+    """From the variables that torchrun sets; joins the process group at the first call (NCCL on CUDA, Gloo elsewhere).
+
+    Args:
+        device: as of :func:`mri_ambient.devices.device_of`; of several accelerators each process takes its own.
+
+    Raises:
+        UserError: there is no such device here.
+    """
     rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    chosen = device_of(device)
+    if count > 1 and chosen.type != "cpu" and chosen.index is None:
+        chosen = torch.device(chosen.type, int(os.environ.get("LOCAL_RANK", 0)))
     if count > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Ranks(rank, count, device)
+        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Ranks(rank, count, chosen)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Complex
@@ -14,10 +13,11 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import track
 from mri_ambient.files import atomic_write
+from mri_ambient.held_out import held_out_error, noise_energy
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
-from mri_ambient.store import read_volume
-from mri_ambient.training.data import Batch, MeasuredSlices, stack
+from mri_ambient.training.data import MeasuredSlices, stack
 from mri_ambient.training.laps import EStep
 from mri_ambient.training.validation import BATCH, HeldOut
 
@@ -54,8 +54,8 @@ class Row:
 class Complete:
     """Slices behind their masks, and the coil-combined images of all of their k-space."""
 
-    batch: Batch
-    truth: Complex[Tensor, "batch v x"]
+    measurement: Measurement
+    truth: Complex[Tensor, "slice v x"]
 
 
 def complete_slices(data: MeasuredSlices) -> list[Complete]:
@@ -66,10 +66,9 @@ def complete_slices(data: MeasuredSlices) -> list[Complete]:
     for places in data.groups.values():
         pairs = []
         for path, index in islice(places, step // 2, None, step):
-            volume = read_volume(path, slice(index, index + 1))
-            if volume.fully_sampled:
-                truth = volume.sense.adjoint(volume.kspace)
-                pairs.append((data.slice(path, index), truth))
+            whole = data.complete(path, index)
+            if whole is not None:
+                pairs.append((whole.with_mask(data.mask_of(path, index).view(1, 1, -1)), whole.adjoint))
         for first in range(0, len(pairs), BATCH):
             batches, truths = zip(*pairs[first : first + BATCH], strict=True)
             found.append(Complete(stack(batches), torch.cat(truths)))
@@ -82,23 +81,28 @@ def judge(prior: Prior, stage: str, e_step: EStep, held: Sequence[HeldOut], comp
     found = predict_hidden_lines(prior, f"{stage}: predicting hidden lines of held-out subjects", e_step, held)
     if complete:
         found |= compare_images(prior, f"{stage}: reconstructing held-out subjects", e_step, complete)
-    return Row(stage, card.kind, card.images_seen, **found)
+    return Row(stage, card.kind, card.images_seen, **found)  # pyright: ignore[reportArgumentType]
 
 
 @torch.no_grad()
-def predict_hidden_lines(prior: Prior, description: str, e_step: EStep, held: Sequence[HeldOut]) -> dict[str, Any]:
+def predict_hidden_lines(
+    prior: Prior, description: str, e_step: EStep, held: Sequence[HeldOut]
+) -> dict[str, float | None]:
     energy = one = mean = predicted = noise = 0.0
     count = 1
     for number, item in enumerate(track(held, description, len(held))):
-        batch, hidden = item.batch, item.batch.sense(item.batch.mask & ~item.shown)
-        lines, samples = hidden.apply_mask(batch.kspace), hidden(draw(prior, e_step, batch, item.shown, number))
+        samples = draw(prior, e_step, item.measurement.with_mask(item.shown), number)
         count = len(samples)
-        here = hidden.apply_mask(torch.ones_like(batch.kspace)).real * 2 * batch.noise_std[:, None, None, None] ** 2
-        noise += float(here.sum())
-        energy += square(lines)
-        one += square(samples - lines) / count
-        mean += square(samples.mean(0) - lines)
-        predicted += (1 + 1 / count) * variance(samples) + float(here.sum())
+        here = float(noise_energy(item.measurement, item.hidden).sum())
+        of_each, lines = held_out_error(item.measurement, item.hidden, samples)
+        of_mean, _ = held_out_error(item.measurement, item.hidden, samples.mean(0))
+        every, middle = float(of_each.sum()), float(of_mean.sum())
+        noise += here
+        energy += float(lines.sum())
+        one += every / count
+        mean += middle
+        spread = (every - count * middle) / max(count - 1, 1)  # the samples' variance, summed over the hidden lines
+        predicted += (1 + 1 / count) * spread + here
     return {
         "held_out_one": root_ratio(one, energy),
         "held_out_mean": root_ratio(mean, energy),
@@ -108,11 +112,13 @@ def predict_hidden_lines(prior: Prior, description: str, e_step: EStep, held: Se
 
 
 @torch.no_grad()
-def compare_images(prior: Prior, description: str, e_step: EStep, complete: Sequence[Complete]) -> dict[str, Any]:
+def compare_images(
+    prior: Prior, description: str, e_step: EStep, complete: Sequence[Complete]
+) -> dict[str, float | None]:
     energy = one = mean = spread = error = 0.0
     count = 1
     for number, item in enumerate(track(complete, description, len(complete))):
-        samples, truth = draw(prior, e_step, item.batch, item.batch.mask, number), item.truth
+        samples, truth = draw(prior, e_step, item.measurement, number), item.truth
         count = len(samples)
         energy += square(truth)
         one += square(samples.abs() - truth.abs()) / count
@@ -126,9 +132,8 @@ def compare_images(prior: Prior, description: str, e_step: EStep, complete: Sequ
     }
 
 
-def draw(prior: Prior, e_step: EStep, batch: Batch, shown: Tensor, number: int) -> Complex[Tensor, "k batch v x"]:
-    """Reconstructions from the lines ``shown`` of batch number ``number``."""
-    measurement = batch.measurement.with_mask(shown)
+def draw(prior: Prior, e_step: EStep, measurement: Measurement, number: int) -> Complex[Tensor, "k slice v x"]:
+    """Reconstructions of batch number ``number``."""
     generators = [
         [Generator().manual_seed(seed_of("held out", number, i, f"draw {k}")) for i in range(len(measurement))]
         for k in range(DRAWS)

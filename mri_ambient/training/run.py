@@ -8,11 +8,11 @@ runs/NAME/lap1/       the same for the first lap, and images/: the training scan
 import json
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import torch
 from pydantic import BaseModel, ValidationError
 
 from mri_ambient.console import stderr
@@ -22,14 +22,14 @@ from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.priors.card import Card, Prior, Training, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.runs import BEST, RUN, steps_done
-from mri_ambient.store import read_provenance, read_volume
 from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, Slices, WholeImages, split, volumes_in
+from mri_ambient.training.data import MeasuredSlices, Slices, Volumes, WholeImages, read_volumes, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.laps import EStep, best_lap, improved, in_parts, iterate, reconstruct_training_scans
 from mri_ambient.training.loop import train
-from mri_ambient.training.ranks import current_ranks
+from mri_ambient.training.losses.registry import LOSSES
+from mri_ambient.training.ranks import Ranks, current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
 from mri_ambient.training.run_data import claim_data
@@ -37,50 +37,66 @@ from mri_ambient.training.validation import HeldOut, held_out_error, held_out_li
 from mri_ambient.training.warm_start import warm_starts
 
 AMBIENT = "ambient"
-Judge = Callable[[Prior, str], Row]
 M = TypeVar("M", bound=BaseModel)
 
 
-def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
+def run(
+    config: RunConfig,
+    folder: Path,
+    resume: bool,
+    e_step: EStep,
+    device: str = "auto",
+    volumes: Volumes | None = None,
+) -> Prior:
     """Train every stage; a stage that is finished is not repeated. Returns the best lap's prior, without laps the ambient one.
 
     Held-out subjects' measured lines choose among the checkpoints of the ambient stage and among the laps, which end when
-    they no longer improve. A run may be resumed with more laps than it had. Raises UserError if ``folder`` holds a run and
-    ``resume`` is False, or holds another run than ``config``, or one of other volumes, or if no stage can start from
-    ``config.init``.
+    they no longer improve. A run may be resumed with more laps than it had.
+
+    Args:
+        config: all settings.
+        folder: of the run.
+        resume: continue the run there.
+        e_step: how the laps' scans are reconstructed.
+        device: that trains and reconstructs, as of :func:`mri_ambient.devices.device_of`.
+        volumes: what is small of the volumes of ``config.data``; None reads it.
+
+    Raises:
+        UserError: ``folder`` holds a run and ``resume`` is False, or holds another run than ``config``, or one of other
+            volumes; or no stage can start from ``config.init``; or the device is not here.
     """
-    ranks = current_ranks()
+    ranks, volumes = current_ranks(device), volumes or read_volumes(config.data)
     ambient_init, lap_init = warm_starts(config)
     if ranks.first:
         claim(folder, config, resume, RunConfig.continues)
-        claim_data(folder, config.data, [prior for prior in (ambient_init, lap_init) if prior])
+        claim_data(folder, config.data, volumes, [prior for prior in (ambient_init, lap_init) if prior])
         write_settings(folder, config)  # which may have more laps now
     ranks.wait()
-    check_masks(config)
-    start, e_step = config.start, in_parts(e_step, config.e_step.batch)
-    training, held_out = split(config.data, config.hold_out)
-    data = MeasuredSlices(config.data, dataset_accels(config), start.mask, training)
-    check_data(config, data)
-    held, report = [], None
+    check_masks(config, volumes)
+    training, held_out = split(volumes, config.hold_out)
+    data = MeasuredSlices(training, dataset_accels(config), config.start.mask)
+    check_data(config, data, ranks)
+    here = Run(config, folder, ranks, in_parts(e_step, config.e_step.batch, ranks.device), data, described(volumes))
+    held: list[HeldOut] = []
+    report = None
     if held_out:
-        unseen = MeasuredSlices(config.data, start.accel, start.mask, held_out)
+        unseen = MeasuredSlices(held_out, config.start.accel, config.start.mask)
         held = held_out_lines(unseen, config.stages[0].seed)
-        report = partial(judge, e_step=e_step, held=held, complete=complete_slices(unseen))
+        report = partial(judge, e_step=here.e_step, held=held, complete=complete_slices(unseen))
     elif config.laps and ranks.first:
         stderr.print(
             f"no subject is held out (`hold_out` {config.hold_out:g}): laps are not judged, the last makes the prior"
         )
     prior = None
     if config.ambient is not None:
-        validate = validation(config.ambient, held)
-        prior = _stage(config.data, config.ambient, folder, "masked", lambda: data, "", ambient_init, AMBIENT, validate)
-        held_out_mean(prior, folder, AMBIENT, report)
+        prior = here.ambient_stage(config.ambient, ambient_init, validation(config.ambient, held))
+        here.held_out_mean(prior, AMBIENT, report)
     errors = iterate(
         prior,
         len(config.laps),
-        partial(_reconstruct, config=config, folder=folder, data=data, e_step=e_step),
-        partial(_train_lap, config=config, folder=folder, init=lap_init),
-        lambda prior, lap: held_out_mean(prior, folder, lap_name(lap), report),
+        here.reconstruct,
+        partial(here.lap_stage, init=lap_init),
+        lambda prior, lap: here.held_out_mean(prior, lap_name(lap), report),
         config.tolerance,
     )
     if not errors:
@@ -92,44 +108,118 @@ def run(config: RunConfig, folder: Path, resume: bool, e_step: EStep) -> Prior:
 
 
 def lap_name(lap: int) -> str:
+    """Of a lap's folder."""
     return f"lap{lap}"
 
 
-def _reconstruct(
-    prior: Prior | None, lap: int, config: RunConfig, folder: Path, data: MeasuredSlices, e_step: EStep
-) -> Path:
-    """The E-step; returns the folder of its images. Not repeated once a lap is trained, so that they may be deleted then."""
-    images = folder / lap_name(lap) / "images"
-    if steps_done(images.parent) < config.laps[lap - 1].steps:
-        reconstruct_training_scans(e_step, prior, data, images, lap, config.e_step)
-    return images
+@dataclass(frozen=True)
+class Stage:
+    """One training of a run.
+
+    Attributes:
+        config: its settings.
+        folder: of its prior.
+        kind: of its prior.
+        name: for messages.
+        init: the prior whose weights it starts from.
+        origin: for the card, whence its images are.
+        validate: an error by which its checkpoints are chosen.
+    """
+
+    config: TrainConfig
+    folder: Path
+    kind: Literal["masked", "image"]
+    name: str
+    init: Prior | None
+    origin: str = ""
+    validate: Callable[[Denoiser], float] | None = None
 
 
-def _train_lap(
-    images: Path, prior: Prior | None, lap: int, config: RunConfig, folder: Path, init: Prior | None
-) -> Prior:
-    """The M-step, from the weights of ``init`` in the first lap, else of the last stage's prior if it has this architecture."""
-    settings = config.laps[lap - 1]
-    warm = init if lap == 1 and init else prior
-    if warm is not None and warm.card.architecture != settings.architecture:
-        warm = None
-    how = "L1-wavelet (L1-EDM)" if prior is None else f"the {prior.card.kind} prior {prior.card.weights_sha256[:8]}"
-    accels, name = ", ".join(f"{accel:g}" for accel in config.start.accel), lap_name(lap)
-    origin = f" reconstructed from {config.start.mask} lines at R={accels} by {how}"
-    return _stage(config.data, settings, folder / name, "image", partial(WholeImages, images), origin, warm, name)
+@dataclass(frozen=True)
+class Described:
+    """Of the volumes: the pixel, (y, x) in mm, if it is the same in all, and one line for the card."""
+
+    pixel_mm: tuple[float, float] | None
+    text: str
 
 
-def held_out_mean(prior: Prior, folder: Path, stage: str, report: Judge | None) -> float | None:
-    """The K-mean's error on hidden lines, from ``folder``'s laps.csv, which is added to if need be; None if nothing is held
-    out."""
-    ranks = current_ranks()
-    if report is None:
-        return None
-    rows = read_rows(folder)
-    if ranks.first and stage not in [row.stage for row in rows]:
-        write_rows(folder, [*rows, report(prior, stage)])
-    ranks.wait()
-    return next(row.held_out_mean for row in read_rows(folder) if row.stage == stage)
+@dataclass(frozen=True)
+class Run:
+    """A run under way: its settings and folder, this process, how it reconstructs, and what it learns from."""
+
+    config: RunConfig
+    folder: Path
+    ranks: Ranks
+    e_step: EStep
+    data: MeasuredSlices
+    described: Described
+
+    def ambient_stage(
+        self, config: TrainConfig, init: Prior | None, validate: Callable[[Denoiser], float] | None
+    ) -> Prior:
+        """The `masked` prior of the measured lines."""
+        stage = Stage(config, self.folder, "masked", AMBIENT, init, validate=validate)
+        return self.trained(stage, lambda: self.data)
+
+    def reconstruct(self, prior: Prior | None, lap: int) -> Path:
+        """The E-step; returns the folder of its images. Not repeated once a lap is trained: they may be deleted then."""
+        images = self.folder / lap_name(lap) / "images"
+        if steps_done(images.parent) < self.config.laps[lap - 1].steps:
+            reconstruct_training_scans(self.e_step, prior, self.data, images, lap, self.config.e_step, self.ranks)
+        return images
+
+    def lap_stage(self, images: Path, prior: Prior | None, lap: int, init: Prior | None) -> Prior:
+        """The M-step, from the weights of ``init`` in the first lap, else of the last stage's prior if it has this
+        architecture."""
+        settings, start = self.config.laps[lap - 1], self.config.start
+        warm = init if lap == 1 and init else prior
+        if warm is not None and warm.card.architecture != settings.architecture:
+            warm = None
+        how = "L1-wavelet (L1-EDM)" if prior is None else f"the {prior.card.kind} prior {prior.card.weights_sha256[:8]}"
+        accels, name = ", ".join(f"{accel:g}" for accel in start.accel), lap_name(lap)
+        origin = f" reconstructed from {start.mask} lines at R={accels} by {how}"
+        stage = Stage(settings, self.folder / name, "image", name, warm, origin)
+        return self.trained(stage, partial(WholeImages, images))
+
+    def trained(self, stage: Stage, read: Callable[[], Slices]) -> Prior:
+        """The prior of a stage, which is trained unless that is done; ``read`` gives what it learns from."""
+        config = stage.config
+        if steps_done(stage.folder) >= config.steps:
+            stderr.print(f"{stage.name}: finished already")
+            return load_prior(stage.folder)
+        remedy = (
+            f"raise `accumulate` (now {config.accumulate}), or lower `batch` ({config.batch}), `strip` ({config.strip}) or "
+            f"`widths` ({', '.join(map(str, config.architecture.widths))}) of that stage, with --config"
+        )
+        with out_of_memory_is_a_user_error(f"{stage.name}, training", remedy):
+            data, start = read(), stage.init
+            warm = "" if start is None else f"; from the weights of prior {start.card.weights_sha256[:8]}"
+
+            def save(denoiser: Denoiser, seen: int) -> None:
+                card = Card(
+                    kind=stage.kind,
+                    architecture=config.architecture,
+                    matrix=data.matrix,
+                    pixel_mm=self.described.pixel_mm,
+                    images_seen=seen,
+                    training=Training.model_validate(config.model_dump(mode="json")),
+                    data=f"{len(data)} slices{stage.origin}; {self.described.text}{warm}",
+                )
+                save_prior(stage.folder, denoiser, card)
+
+            init = start.denoiser if start else None
+            train(KspaceTask(data, config), config, stage.folder, save, init, stage.validate, self.ranks)
+        return load_prior(stage.folder)
+
+    def held_out_mean(self, prior: Prior, stage: str, report: Callable[[Prior, str], Row] | None) -> float | None:
+        """The K-mean's error on hidden lines, from laps.csv, which is added to if need be; None if nothing is held out."""
+        if report is None:
+            return None
+        rows = read_rows(self.folder)
+        if self.ranks.first and stage not in [row.stage for row in rows]:
+            write_rows(self.folder, [*rows, report(prior, stage)])
+        self.ranks.wait()
+        return next(row.held_out_mean for row in read_rows(self.folder) if row.stage == stage)
 
 
 def choose(folder: Path, errors: Sequence[float | None], config: RunConfig) -> None:
@@ -150,11 +240,11 @@ def choose(folder: Path, errors: Sequence[float | None], config: RunConfig) -> N
         )
 
 
-def check_masks(config: RunConfig) -> None:
+def check_masks(config: RunConfig, volumes: Volumes) -> None:
     """Volumes that `prep --accel` undersampled keep their masks, whose kind the losses have to know. Raises UserError if the
     run says another kind, or other accelerations, than all of them have."""
-    for path in volumes_in(config.data):
-        made = read_provenance(path)["settings"]
+    for path, sampling in volumes.items():
+        made = sampling.provenance["settings"]
         if made["accel"] is None:
             continue
         if made["mask"] != config.start.mask or made["accel"] not in config.start.accel:
@@ -163,31 +253,32 @@ def check_masks(config: RunConfig) -> None:
             )
 
 
-def check_data(config: RunConfig, data: MeasuredSlices) -> None:
-    """Raises UserError if the rule can't learn from these slices; says what they can't teach."""
+def check_data(config: RunConfig, data: MeasuredSlices, ranks: Ranks) -> None:
+    """Raises UserError if the loss can't learn from these slices; says what they can't teach."""
     if config.ambient is None:
         return
-    if config.ambient.loss == "supervised":
-        check_complete(data)
+    name = config.ambient.loss
+    if LOSSES[name].needs_complete:
+        check_complete(data, name)
         return
     check_measured_lines(data)
-    if config.ambient.loss == "noise-aware":
-        check_noise_levels(data)
-    if current_ranks().first:
+    if LOSSES[name].needs_noise_level:
+        check_noise_levels(data, name)
+    if ranks.first:
         for reason in identifiability(data):
             stderr.print(f"[yellow]note:[/] {reason}")
 
 
 def validation(config: TrainConfig, held: Sequence[HeldOut]) -> Callable[[Denoiser], float] | None:
-    """The held-out error of the ambient stage; None where lines are hidden only afterwards (`supervised`)."""
-    if config.loss == "supervised" or not held:
+    """The held-out error of the ambient stage; None where lines are hidden only afterwards."""
+    if LOSSES[config.loss].needs_complete or not held:
         return None
-    return partial(held_out_error, batches=held)
+    return partial(held_out_error, held=held)
 
 
 def dataset_accels(config: RunConfig) -> tuple[float, ...]:
-    """A supervised run reads everything and hides lines afterwards; the others never read what M lacks."""
-    return (1.0,) if config.ambient and config.ambient.loss == "supervised" else config.start.accel
+    """A loss that needs complete scans reads everything and hides lines afterwards; the others never read what M lacks."""
+    return (1.0,) if config.ambient and LOSSES[config.ambient.loss].needs_complete else config.start.accel
 
 
 def claim(folder: Path, config: M, resume: bool, continues: Callable[[M, M], bool] = operator.eq) -> None:
@@ -212,58 +303,12 @@ def write_settings(folder: Path, config: BaseModel) -> None:
         temporary.write_text(config.model_dump_json(indent=2) + "\n")
 
 
-def _stage(
-    source: Path,
-    config: TrainConfig,
-    folder: Path,
-    kind: Literal["masked", "image"],
-    read: Callable[[], Slices],
-    origin: str,
-    init: Prior | None,
-    description: str,
-    validate: Callable[[Denoiser], float] | None = None,
-) -> Prior:
-    """Train one prior, unless that is done; ``read`` gives what it learns from, ``origin`` tells the card whence."""
-    if steps_done(folder) >= config.steps:
-        stderr.print(f"{description}: finished already")
-        return load_prior(folder)
-    remedy = (
-        f"raise `accumulate` (now {config.accumulate}), or lower `batch` ({config.batch}), `strip` ({config.strip}) or "
-        f"`widths` ({', '.join(map(str, config.architecture.widths))}) of that stage, with --config"
-    )
-    with out_of_memory_is_a_user_error(f"{description}, training", remedy):
-        data = read()
-        example = data.batch(1, torch.Generator().manual_seed(0))
-        matrix = (example.kspace.shape[-2], example.kspace.shape[-1])
-        pixel, described = describe(source)
-        if init is not None:
-            described += f"; from the weights of prior {init.card.weights_sha256[:8]}"
-
-        def save(denoiser: Denoiser, seen: int) -> None:
-            card = Card(
-                kind=kind,
-                architecture=config.architecture,
-                matrix=matrix,
-                pixel_mm=pixel,
-                images_seen=seen,
-                training=Training.model_validate(config.model_dump(mode="json")),
-                data=f"{len(data)} slices{origin}; {described}",
-            )
-            save_prior(folder, denoiser, card)
-
-        task = KspaceTask(data, config)
-        train(task, config, folder, save, init.denoiser if init else None, description, validate)
-    return load_prior(folder)
-
-
-def describe(folder: Path) -> tuple[tuple[float, float] | None, str]:
-    """Pixel size in mm, if every volume has the same, and one line about the data for the card."""
+def described(volumes: Volumes) -> Described:
+    """What a card says of them."""
     pixels, kinds = set(), set()
-    paths = sorted(folder.glob("*.h5"))
-    for path in paths:
-        volume = read_volume(path, slice(0, 1))
-        fov = volume.provenance["field_of_view_mm"]
-        shape = volume.kspace.shape[-2:]
-        pixels.add(tuple(round(f / n, 3) for f, n in zip(fov, shape, strict=True)) if fov else None)
-        kinds.add("simulated" if volume.provenance["simulated"] else "raw")
-    return pixels.pop() if len(pixels) == 1 else None, f"{len(paths)} {' and '.join(sorted(kinds))} scans"
+    for sampling in volumes.values():
+        fov = sampling.provenance["field_of_view_mm"]
+        pixels.add(tuple(round(f / n, 3) for f, n in zip(fov, sampling.shape[-2:], strict=True)) if fov else None)
+        kinds.add("simulated" if sampling.provenance["simulated"] else "raw")
+    pixel = pixels.pop() if len(pixels) == 1 else None
+    return Described(pixel, f"{len(volumes)} {' and '.join(sorted(kinds))} scans")

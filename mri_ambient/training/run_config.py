@@ -1,18 +1,20 @@
 """The settings of a whole run: where it starts, its laps, and what the options of ``mri-ambient train`` make of them."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import first_problem
-from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.config import MaskName, TrainConfig
+from mri_ambient.training.data import Volumes, read_volumes
+from mri_ambient.training.losses.registry import LOSSES
 
 PASSES = 20
-L1_EDM = "l1-edm"
+PREPARED = Path("prepared")
 
 
 class L1Wavelet(BaseModel):
@@ -24,7 +26,7 @@ class L1Wavelet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     accel: tuple[float, ...] = (4.0,)
-    mask: Literal["random", "equispaced", "gaussian"] = "random"
+    mask: MaskName = "random"
     regularisation: float = Field(default=3e-3, gt=0)
     iterations: int = Field(default=100, ge=1)
 
@@ -92,42 +94,93 @@ class RunConfig(BaseModel):
         """Of the run's folder."""
         accels = "_".join(f"{accel:g}" for accel in self.start.accel)
         if self.ambient is None:
-            return f"{L1_EDM}-r{accels}"
+            return f"l1-edm-r{accels}"
         return f"{self.ambient.loss}-{self.ambient.architecture.denoiser}-r{accels}"
 
 
-def default_config(
-    data: Path = Path("prepared"),
-    accel: tuple[float, ...] = (4.0,),
-    mask: str = "random",
-    loss: str = "weighted",
-    denoiser: str | None = None,
-    laps: int = 1,
-    images: int | None = None,
-    seed: int = 0,
-    init: Path | None = None,
-) -> RunConfig:
-    """The stages that `mri-ambient train` runs: each sees ``images`` (None: 20 passes over the data); laps train a `unet`
-    on whole images. Raises UserError if two options contradict each other."""
-    count = images or PASSES * len(MeasuredSlices(data, accel, mask))
-    made: dict[str, Any] = {"data": data.resolve(), "init": init and init.resolve()}
-    made["laps"] = (lap_settings(count, seed),) * laps
-    if loss == L1_EDM:
-        refuse_for_l1_edm(denoiser, laps)
-        made["l1_wavelet"] = {"accel": accel, "mask": mask}
+@dataclass(frozen=True)
+class RunOptions:
+    """What may be said of a run in a few words; None is what is not said.
+
+    Attributes:
+        data: folder of prepared volumes; PREPARED.
+        accel: R, one or several; 4.
+        mask: kind of the masks; random.
+        loss: one of LOSSES; weighted.
+        denoiser: of the ambient stage; unrolled.
+        laps: at most so many; 1.
+        images: slices seen by each stage; PASSES over the data.
+        seed: of every random number; 0.
+        init: a prior or run whose weights the stages of its kinds start from.
+    """
+
+    data: Path | None = None
+    accel: tuple[float, ...] | None = None
+    mask: str | None = None
+    loss: str | None = None
+    denoiser: str | None = None
+    laps: int | None = None
+    images: int | None = None
+    seed: int | None = None
+    init: Path | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are said, paths absolute."""
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value.resolve() if isinstance(value, Path) else value for name, value in said.items()}
+
+
+def configure(options: RunOptions, file: Path | None = None) -> tuple[RunConfig, Volumes]:
+    """A run's settings, and what is small of the volumes it learns from.
+
+    Args:
+        options: overrule the file's settings.
+        file: a run's settings in YAML; None is the default run.
+
+    Raises:
+        UserError: a setting is wrong, two contradict each other, or there is nothing to train on.
+    """
+    before = None if file is None else read_config(file)
+    volumes = read_volumes(options.data or (before.data if before else PREPARED))
+    if before is not None:
+        return override(before, options), volumes
+    return default_config(options, sum(sampling.shape[0] for sampling in volumes.values())), volumes
+
+
+def default_config(options: RunOptions, slices: int = 0) -> RunConfig:
+    """The stages that `mri-ambient train` runs on so many slices; laps train a `unet` on whole images.
+
+    Raises UserError if a setting is wrong, or two contradict each other."""
+    given = {"data": PREPARED.resolve(), "loss": "weighted", "laps": 1, "seed": 0} | options.given
+    count = options.images or PASSES * slices
+    made: dict[str, Any] = {key: given[key] for key in ("data", "init") if key in given}
+    made["laps"] = (lap_settings(count, given["seed"]),) * given["laps"]
+    start = {"accel": (4.0,)} | {key: given[key] for key in ("accel", "mask") if key in given}
+    if LOSSES[given["loss"]].from_reconstructions:
+        refuse_without_ambient(given["loss"], options.denoiser, given["laps"])
+        made["l1_wavelet"] = start
     else:
-        architecture = {"denoiser": denoiser or "unrolled"}
-        made["ambient"] = {"accel": accel, "mask": mask, "loss": loss, "architecture": architecture}
-        made["ambient"] |= {"images": count, "seed": seed}
-    return RunConfig.model_validate(made)
+        architecture = {"denoiser": options.denoiser or "unrolled"}
+        made["ambient"] = start | {"loss": given["loss"], "architecture": architecture}
+        made["ambient"] |= {"images": count, "seed": given["seed"]}
+    return validated(made)
 
 
-def refuse_for_l1_edm(denoiser: str | None, laps: int) -> None:
+def validated(made: dict[str, Any]) -> RunConfig:
+    """Raises UserError naming the first wrong setting."""
+    try:
+        return RunConfig.model_validate(made)
+    except ValidationError as error:
+        raise UserError(f"the run can't be made so: {first_problem(error)}; correct that setting") from error
+
+
+def refuse_without_ambient(loss: str, denoiser: str | None, laps: int) -> None:
     """Raises UserError for what only an ambient stage has."""
     if denoiser is not None:
-        raise UserError(f"--denoiser {denoiser}: is the ambient stage's, which --loss {L1_EDM} does without; drop one")
+        raise UserError(f"--denoiser {denoiser}: is the ambient stage's, which --loss {loss} does without; drop one")
     if laps == 0:
-        raise UserError(f"--laps 0: leaves nothing to train with --loss {L1_EDM}, which is a lap on L1-wavelet images")
+        raise UserError(f"--laps 0: leaves nothing to train with --loss {loss}, which is a lap on L1-wavelet images")
 
 
 def lap_settings(images: int, seed: int) -> dict[str, Any]:
@@ -149,25 +202,25 @@ def read_config(path: Path) -> RunConfig:
         raise UserError(f"{path}: {measurement}; correct it, `run.json` of a run shows all settings") from error
 
 
-def override(config: RunConfig, given: dict[str, Any]) -> RunConfig:
+def override(config: RunConfig, options: RunOptions) -> RunConfig:
     """The run with some settings changed: data and init; accel and mask; loss and denoiser of the ambient stage; images and
     seed of every stage; laps, how many (more of them are like the last). Raises UserError if the run has no such stage."""
-    made = config.model_dump()
-    made |= {key: given[key].resolve() for key in ("data", "init") if key in given}
-    if (given.get("loss") == L1_EDM) != (config.ambient is None) and "loss" in given:
+    given, made = options.given, config.model_dump()
+    made |= {key: given[key] for key in ("data", "init") if key in given}
+    if options.loss and LOSSES[options.loss].from_reconstructions != (config.ambient is None):
         start = "an ambient stage" if config.ambient else "L1-wavelet images"
-        raise UserError(f"--loss {given['loss']}: the run of --config starts from {start}; drop one of the two options")
+        raise UserError(f"--loss {options.loss}: the run of --config starts from {start}; drop one of the two options")
     start = made["ambient"] or made["l1_wavelet"]
     start |= {key: given[key] for key in ("accel", "mask") if key in given}
     if config.ambient is None:
-        refuse_for_l1_edm(given.get("denoiser"), given.get("laps", len(config.laps)))
+        refuse_without_ambient(options.loss or "l1-edm", options.denoiser, given.get("laps", len(config.laps)))
     else:
-        start |= {"loss": given.get("loss", config.ambient.loss)}
-        start["architecture"] |= {"denoiser": given.get("denoiser", config.ambient.architecture.denoiser)}
-    if "laps" in given:
+        start |= {"loss": options.loss or config.ambient.loss}
+        start["architecture"] |= {"denoiser": options.denoiser or config.ambient.architecture.denoiser}
+    if options.laps is not None:
         first = config.stages[0]
         last = made["laps"][-1:] or [lap_settings(first.images, first.seed)]
-        made["laps"] = (list(made["laps"]) + list(last) * given["laps"])[: given["laps"]]
+        made["laps"] = (list(made["laps"]) + list(last) * options.laps)[: options.laps]
     for stage in (made["ambient"] or {}, *made["laps"]):
         stage |= {key: given[key] for key in ("images", "seed") if key in given}
-    return RunConfig.model_validate(made)
+    return validated(made)

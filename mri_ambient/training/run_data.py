@@ -10,24 +10,24 @@ from mri_ambient.errors import UserError
 from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import beside
-from mri_ambient.store import read_provenance, subject_of
-from mri_ambient.training.data import volumes_in
+from mri_ambient.training.data import Volumes
 
 DATA, EARLIER = "data.json", "earlier.json"
 
 
-def claim_data(folder: Path, volumes: Path, starts: Sequence[Prior]) -> None:
+def claim_data(folder: Path, source: Path, volumes: Volumes, starts: Sequence[Prior]) -> None:
     """Keep with the run how each of its volumes was made, or check that they are still those: half a run on other data is a
     run on neither, and another set of subjects may hold out others. Raises UserError if they are not.
 
     Also kept, once, are the scans of the priors that the run ``starts`` from, which may be gone or others when it is tested.
+    ``source`` is the folder of the ``volumes``.
     """
     path = folder / DATA
     if path.exists():
         other = changed_volumes(folder, volumes)
         if other:
             raise UserError(
-                f"{volumes}: {other} came, went or changed since {folder} began; "
+                f"{source}: {other} came, went or changed since {folder} began; "
                 "resume with the volumes of then, or train a new run (--init this one goes on from its weights)"
             )
     else:
@@ -39,14 +39,13 @@ def claim_data(folder: Path, volumes: Path, starts: Sequence[Prior]) -> None:
             temporary.write_text(json.dumps(made_of(volumes), indent=2) + "\n")
 
 
-def made_of(volumes: Path) -> dict[str, dict[str, str]]:
+def made_of(volumes: Volumes) -> dict[str, dict[str, str]]:
     """Of each volume, by name: a hash of what it was made of and how, that of its k-space, and whose it is."""
     found = {}
-    for volume in volumes_in(volumes):
-        provenance = read_provenance(volume)
-        made = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
-        whose = {"sha256": provenance["measured_sha256"], "subject": subject_of(provenance, volume)}
-        found[volume.name] = {"made": made} | whose
+    for path, sampling in volumes.items():
+        made = hashlib.sha256(json.dumps(sampling.provenance, sort_keys=True).encode()).hexdigest()[:16]
+        whose = {"sha256": sampling.provenance["measured_sha256"], "subject": sampling.subject}
+        found[path.name] = {"made": made} | whose
     return found
 
 
@@ -63,7 +62,7 @@ def training_scans(*priors: Prior) -> list[tuple[str, str, str]]:
     return list(dict.fromkeys(scans))
 
 
-def changed_volumes(folder: Path, volumes: Path) -> str:
+def changed_volumes(folder: Path, volumes: Volumes) -> str:
     """The names, of some, of volumes that are not as when the run in ``folder`` began; empty if all are, or nobody knows."""
     path = folder / DATA
     if not path.exists():

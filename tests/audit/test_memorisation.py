@@ -19,7 +19,7 @@ from mri_ambient.priors.card import Card, Prior, load_prior, save_prior
 from mri_ambient.priors.denoisers import Architecture, build_denoiser
 from mri_ambient.priors.sample_file import write_samples
 from mri_ambient.store import read_volume, write_volume
-from mri_ambient.training.data import split
+from mri_ambient.training.data import read_volumes, split
 
 SIZE = 32
 
@@ -248,7 +248,7 @@ def test_undersampled_held_out_scans_are_seen_as_the_e_step_sees_them(tmp_path, 
 
 def test_a_masked_prior_is_compared_with_its_runs_full_scans(tmp_path, prepared):
     prior = prior_in(tmp_path / "run", "masked")
-    one = next(share / 100 for share in range(100) if len(split(prepared, share / 100)[1]) == 1)
+    one = next(share / 100 for share in range(100) if len(split(read_volumes(prepared), share / 100)[1]) == 1)
     settings = {"data": str(prepared), "hold_out": one, "ambient": {"images": 1}}
     (tmp_path / "run" / "run.json").write_text(json.dumps(settings))
     trained, held_out = (find(prior, (48, 48)) for find in (training_images, held_out_images))

@@ -4,8 +4,10 @@ import sys
 import pytest
 import torch
 
+from mri_ambient.errors import UserError
+from mri_ambient.physics.mask_kinds.kind import MaskKind
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.masks import (
-    LINE_KINDS,
     acs_mask,
     line_count,
     line_mask,
@@ -14,6 +16,8 @@ from mri_ambient.physics.masks import (
     remove_lines,
 )
 from mri_ambient.physics.seeds import seed_of
+
+LINE_KINDS = [name for name, kind in MASK_KINDS.items() if kind.trains]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -108,3 +112,27 @@ def test_q_is_the_counted_frequency(kind):
     deviation = (counted - q).abs().max().item()
     assert deviation < 4 * (0.25 / len(masks)) ** 0.5
     assert q[~acquired].sum() == 0
+
+
+def test_a_kind_that_is_not_known_is_refused():
+    acquired = torch.ones(16, dtype=torch.bool)
+    further = acs_mask(16, 4)
+    with pytest.raises(UserError, match="mask kind spiral: is not known; choose one of random, equispaced"):
+        line_mask("spiral", 2, 4, acquired, generator())
+    with pytest.raises(UserError, match="mask kind spiral"):
+        measured_probability("spiral", further, 4, 8, acquired)
+    with pytest.raises(ValueError, match="poisson masks have no known probability"):
+        measured_probability("poisson", further, 4, 8, acquired)
+    with pytest.raises(ValueError, match="poisson masks are not made of lines"):
+        line_mask("poisson", 2, 4, acquired, generator())
+
+
+def test_a_kind_of_ones_own_is_one_object(monkeypatch):
+    """Without a probability it is drawn, and never trained on as if it were another."""
+    every = MaskKind(lambda count, acs, acquired, rows, generator: (torch.arange(len(acquired)) < count)[None])
+    monkeypatch.setitem(MASK_KINDS, "first", every)
+    acquired = torch.ones(16, dtype=torch.bool)
+    assert line_mask("first", 2, 0, acquired, generator()).nonzero().squeeze(1).tolist() == list(range(8))
+    assert not MASK_KINDS["first"].trains
+    with pytest.raises(ValueError, match="first masks have no known probability"):
+        measured_probability("first", acs_mask(16, 4), 4, 8, acquired)

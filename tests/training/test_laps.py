@@ -9,6 +9,7 @@ from mri_ambient.measurement import Measurement
 from mri_ambient.physics.sense import whole_image
 from mri_ambient.training.laps import best_lap, in_parts, iterate
 
+CPU = torch.device("cpu")
 COORDINATES, MEASURED, SCANS, NOISE = 8, 4, 3000, 0.2
 
 
@@ -107,7 +108,7 @@ def test_an_e_step_in_parts_is_the_same():
 
     kspace = torch.arange(60).reshape(5, 1, 3, 4) * (1 + 0j)
     seeds = [[torch.Generator().manual_seed(10 * draw + i) for i in range(5)] for draw in range(2)]
-    found = in_parts(e_step, 2)(None, Measurement(kspace, whole_image(kspace[:, 0]), torch.ones(5)), seeds)
+    found = in_parts(e_step, 2, CPU)(None, Measurement(kspace, whole_image(kspace[:, 0]), torch.ones(5)), seeds)
     assert found.shape == (2, 5, 3, 4)
     for draw in range(2):
         for i in range(5):
@@ -122,5 +123,5 @@ def test_an_e_step_without_memory_says_what_to_lower(raised):
 
     image = torch.zeros(1, 2, 2, dtype=torch.complex64)
     with pytest.raises(UserError, match=r"lower `e_step.batch` \(now 3\)") as error:
-        in_parts(e_step, 3)(None, Measurement(image[None], whole_image(image), torch.zeros(1)), [])
+        in_parts(e_step, 3, CPU)(None, Measurement(image[None], whole_image(image), torch.zeros(1)), [])
     assert "\n" not in str(error.value)

@@ -12,9 +12,9 @@ from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import write_volume
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.data import MeasuredSlices, read_volumes, strip
 from mri_ambient.training.kspace_task import KspaceTask, draw_shown
-from mri_ambient.training.losses import KSPACE_NOISE, LOSSES
+from mri_ambient.training.losses.registry import LOSSES
 from mri_ambient.training.report import complete_slices
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from tests.folded import ACS, folded_scan
@@ -38,45 +38,51 @@ def settings_of(**changes) -> TrainConfig:
     return TrainConfig(**(small | changes))
 
 
+def of_two_sets(folder):
+    return {path: about for path, about in read_volumes(folder).items() if about.sets == 2}
+
+
 def two_of(folder) -> MeasuredSlices:
-    return MeasuredSlices(folder, (2.0,), "random", [folder / "sets_2.h5"])
+    return MeasuredSlices(of_two_sets(folder), (2.0,), "random")
 
 
 def test_a_batch_has_slices_of_as_many_sets(folder):
-    data = MeasuredSlices(folder, (2.0,), "random")
+    data = MeasuredSlices(read_volumes(folder), (2.0,), "random")
     assert len(data) == 4
     assert len(data.groups) == 2
     generator, seen = torch.Generator().manual_seed(0), set()
     for _ in range(8):
         batch = data.batch(3, generator)
-        seen.add(batch.sense(batch.mask).sets)
+        seen.add(batch.sense.sets)
         assert len({name.split(" slice")[0] for name in batch.names}) == 1
     assert seen == {1, 2}
 
 
 def test_a_strip_is_the_same_part_of_both_sets(folder):
     batch = two_of(folder).batch(2, torch.Generator().manual_seed(0))
-    strip = batch.strip(-2, 16, torch.Generator().manual_seed(7))
+    part_of = strip(batch, -2, 16, torch.Generator().manual_seed(7))
     start = int(torch.randint(80 - 16 + 1, (1,), generator=torch.Generator().manual_seed(7)))
     rows = torch.cat([torch.arange(16) + start, torch.arange(16) + 80 + start])
-    assert strip.sense(strip.mask).sets == 2
-    whole, part = batch.sense(batch.mask), strip.sense(strip.mask)
-    torch.testing.assert_close(part.adjoint(strip.kspace), whole.adjoint(batch.kspace)[:, rows], rtol=1e-4, atol=1e-5)
+    assert part_of.sense.sets == 2
+    whole, part = batch.sense, part_of.sense
+    torch.testing.assert_close(part.adjoint(part_of.kspace), whole.adjoint(batch.kspace)[:, rows], rtol=1e-4, atol=1e-5)
     image = torch.zeros(2, 160, 44, dtype=torch.complex64)
     image[:, rows] = random_complex((2, 32, 44), 1, torch.complex64)
     inside = ifft2c(whole(image))[..., start : start + 16, :]
     torch.testing.assert_close(ifft2c(part(image[:, rows])), inside, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if not loss.from_reconstructions])
 @pytest.mark.parametrize("denoiser", ["unrolled", "unet"])
 def test_every_rule_has_a_finite_gradient(folder, loss, denoiser):
     accel = (1.0,) if loss == "supervised" else (3.0,)
-    data = MeasuredSlices(folder, accel, "random", [folder / "sets_2.h5"])
+    data = MeasuredSlices(of_two_sets(folder), accel, "random")
     task = KspaceTask(data, settings_of(loss=loss, architecture=Architecture(denoiser=denoiser, widths=(8, 8))))
     torch.manual_seed(0)
     network, drawn = task.build(), task.draw(0)
-    shape = drawn.batch.kspace.shape if loss in KSPACE_NOISE else drawn.batch.maps[:, 0].shape
+    shape = drawn.measurement.kspace.shape
+    if LOSSES[loss].noise_domain == "image":
+        shape = drawn.measurement.sense.maps[:, 0].shape
     assert drawn.noise.shape == shape
     losses = task.losses(network, drawn)
     assert losses.shape == (2,)
@@ -87,8 +93,8 @@ def test_every_rule_has_a_finite_gradient(folder, loss, denoiser):
 
 def test_the_weighted_rule_is_least_where_both_images_are_right(folder):
     """Of the answer x + e (x of both sets, nothing of it is noise): grows with e, wherever e is."""
-    batch = MeasuredSlices(folder, (1.0,), "random", [folder / "sets_2.h5"]).batch(2, torch.Generator().manual_seed(0))
-    truth = batch.sense(batch.mask).adjoint(batch.kspace)
+    batch = MeasuredSlices(of_two_sets(folder), (1.0,), "random").batch(2, torch.Generator().manual_seed(0))
+    truth = batch.sense.adjoint(batch.kspace)
     shown = draw_shown(batch, settings_of(), torch.Generator().manual_seed(1))
 
     class Answer(Denoiser):
@@ -101,9 +107,9 @@ def test_the_weighted_rule_is_least_where_both_images_are_right(folder):
 
     def loss(image: torch.Tensor) -> float:
         noise = torch.zeros_like(truth)
-        return float(LOSSES["weighted"](Answer(image), batch, shown, torch.full((2,), 0.1), noise).sum())
+        return float(LOSSES["weighted"].rule(Answer(image), batch, shown, torch.full((2,), 0.1), noise).sum())
 
-    support = batch.sense(batch.mask).support
+    support = batch.sense.support
     for rows in (slice(0, 80), slice(80, 160)):
         wrong = truth.clone()
         wrong[:, rows] += torch.where(support[:, rows], 0.3, 0)
@@ -125,7 +131,7 @@ def test_held_out_lines_and_complete_slices(folder):
     network = KspaceTask(data, settings_of()).build()
     assert 0 < held_out_error(network, held_out_lines(data, 0)) < math.inf
     (found,) = complete_slices(data)
-    assert found.truth.shape == found.batch.maps[:, 0].shape
+    assert found.truth.shape == found.measurement.sense.maps[:, 0].shape
 
 
 def test_images_to_audit_are_the_first_sets(folder):

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.masks import measured_probability
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import Architecture, Denoiser
-from mri_ambient.training.data import Batch
-from mri_ambient.training.losses import KSPACE_NOISE, LOSSES, Shown
+from mri_ambient.training.losses.loss import Shown
+from mri_ambient.training.losses.registry import LOSSES
 from tests.operators import random_complex
 
 ROWS, COLUMNS, COILS, ACS, LINES = 2, 12, 3, 1, 3
@@ -41,7 +42,7 @@ def noise(*shape: int, seed: int) -> Tensor:
     return 2**0.5 * random_complex(shape, seed, torch.complex64)
 
 
-def draw(noise_std: float, scans: int) -> tuple[Batch, Shown]:
+def draw(noise_std: float, scans: int) -> tuple[Measurement, Shown]:
     maps, root = scene()
     images = (noise(scans, PIXELS, seed=2) @ root.T).unflatten(1, (ROWS, COLUMNS))
     generator = torch.Generator().manual_seed(3)
@@ -53,7 +54,7 @@ def draw(noise_std: float, scans: int) -> tuple[Batch, Shown]:
     acquired = torch.ones(COLUMNS, dtype=torch.bool)
     q = measured_probability("random", SHOWN, ACS, LINES, acquired)
     levels, names = torch.full((scans,), noise_std), ("",) * scans
-    batch = Batch(kspace, sense.maps, sense.mask, acquired.expand(scans, -1), levels, (ACS,) * scans, names)
+    batch = Measurement(kspace, sense, levels, (ACS,) * scans, names)
     return batch, Shown(SHOWN.expand(scans, 1, -1), q.expand(scans, 1, -1))
 
 
@@ -74,19 +75,19 @@ def posterior_mean(noise_std: float, kspace_noise: bool) -> Tensor:
 def descend(name: str, noise_std: float, scans: int) -> tuple[Tensor, Tensor]:
     """What gradient descent on the loss makes of the denoiser, and what the prior says, both applied to the same input."""
     batch, shown = draw(noise_std, scans)
-    added = noise(scans, *([COILS] if name in KSPACE_NOISE else []), ROWS, COLUMNS, seed=5)
+    added = noise(scans, *([COILS] if LOSSES[name].noise_domain == "kspace" else []), ROWS, COLUMNS, seed=5)
     sigma = torch.full((scans,), SIGMA)
     denoiser = Linear()
     optimiser = torch.optim.LBFGS(denoiser.parameters(), max_iter=150, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = LOSSES[name](denoiser, batch, shown, sigma, added).mean()
+        value = LOSSES[name].rule(denoiser, batch, shown, sigma, added).mean()
         value.backward()
         return value
 
     optimiser.step(loss)
-    exact = posterior_mean(noise_std, name in KSPACE_NOISE)
+    exact = posterior_mean(noise_std, LOSSES[name].noise_domain == "kspace")
     probe = batch.kspace[..., SHOWN].flatten(1)
     return probe @ denoiser.matrix.detach().T, probe @ exact.T
 

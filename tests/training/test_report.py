@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mri_ambient.measurement import Measurement
 from mri_ambient.physics.fourier import fft2c
+from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, UNetDenoiser
-from mri_ambient.training.data import Batch
 from mri_ambient.training.report import DRAWS, Complete, Row, judge, read_rows, remark, table, write_rows
 from mri_ambient.training.validation import HeldOut
 from tests.operators import random_complex
@@ -28,20 +29,20 @@ def prior(kind: str) -> Prior:
     return Prior(UNetDenoiser(architecture), Card.model_validate(about | {"architecture": architecture}), Path())
 
 
-def scene() -> tuple[torch.Tensor, Batch]:
+def scene() -> tuple[torch.Tensor, Measurement]:
     """Images of one coil, measured everywhere with noise."""
     images = white(2, SIZE, SIZE, seed=1)
     lines = torch.ones(2, 1, SIZE, dtype=torch.bool)
     kspace = fft2c(images)[:, None] + NOISE * white(2, 1, SIZE, SIZE, seed=2)
     levels = torch.full((2,), NOISE)
-    return images, Batch(kspace, torch.ones_like(kspace), lines, lines[:, 0], levels, (4, 4), ("a", "b"))
+    return images, Measurement(kspace, Sense(torch.ones_like(kspace), lines), levels, (4, 4), ("a", "b"))
 
 
 @pytest.mark.parametrize("draws", [1, DRAWS])
 def test_calibrated_draws_are_found_calibrated(draws, tmp_path):
     """Truth and draws alike are the mean and an error of SPREAD; only the lines that are not shown are judged."""
     images, batch = scene()
-    shown = batch.mask.clone()
+    shown = batch.sense.mask.clone()
     shown[..., ::2] = False
     mean = images + SPREAD * white(2, SIZE, SIZE, seed=3)
 

@@ -13,22 +13,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import mri_ambient.store
 from mri_ambient.audit.images import run_volumes
 from mri_ambient.commands.learning import e_step_of
 from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
-from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import read_card
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 from mri_ambient.store import write_volume
 from mri_ambient.training.config import TrainConfig
-from mri_ambient.training.data import MeasuredSlices, split
+from mri_ambient.training.data import MeasuredSlices, read_volumes, split
 from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import CHECKPOINT, learning_rate, share_of, train
 from mri_ambient.training.ranks import Ranks
 from mri_ambient.training.run import RUN
 from mri_ambient.training.run import run as run_with
-from mri_ambient.training.run_config import RunConfig, default_config, override, read_config
+from mri_ambient.training.run_config import RunConfig, RunOptions, configure, default_config, override, read_config
 from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.workflows.comparing import open_source
@@ -86,12 +86,12 @@ def test_unmeasured_samples_never_matter(loss, prepared, finished, tmp_path):
     """Every unmeasured k-space entry is set to NaN in the files: the same run gives bit-identical priors, laps included."""
     poisoned = tmp_path / "poisoned"
     shutil.copytree(prepared, poisoned)
-    data = MeasuredSlices(prepared, (3.0,), "random")
+    data = MeasuredSlices(read_volumes(prepared), (3.0,), "random")
     count = 0
-    for path in data.paths:
+    for path in data.volumes:
         with h5py.File(poisoned / path.name, "r+") as file:
             for index in range(len(file["kspace"])):
-                unmeasured = ~data.slice(path, index).mask[0, 0].numpy()
+                unmeasured = ~data.slice(path, index).sense.mask[0, 0].numpy()
                 kspace = file["kspace"][index]
                 kspace[..., unmeasured] = np.nan
                 file["kspace"][index] = kspace
@@ -163,6 +163,36 @@ def test_a_run_goes_on_with_the_volumes_it_began_with(prepared, scans, tmp_path)
         run(config(data), folder, resume=True)
 
 
+def test_each_volume_is_opened_once_before_the_first_step(prepared, tmp_path, monkeypatch):
+    """Its slices are read as they are needed; whatever is small travels with the run."""
+    opened: list[str] = []
+    real = h5py.File
+
+    def counting(path, *mode):
+        opened.append(Path(path).name)
+        return real(path, *mode)
+
+    class Reached(Exception):
+        pass
+
+    def first(*_):
+        raise Reached
+
+    monkeypatch.setattr(mri_ambient.store.h5py, "File", counting)
+    monkeypatch.setattr("mri_ambient.training.run.train", first)
+    made, volumes = configure(RunOptions(prepared, (3.0,), images=8))
+    with pytest.raises(Reached):
+        run_with(made.model_copy(update={"hold_out": 0.0}), tmp_path / "run", False, e_step_of(made), "cpu", volumes)
+    assert sorted(opened) == ["subject_0.h5", "subject_1.h5"]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("mask", "poisson"), ("mask", "spiral"), ("loss", "magic")])
+def test_names_that_no_stage_knows(setting, value, tmp_path):
+    with pytest.raises(UserError, match=rf"{value}.*choose one of (random|weighted)") as error:
+        override(default_config(RunOptions(tmp_path, images=8)), RunOptions(**{setting: value}))
+    assert "\n" not in str(error.value)
+
+
 def test_supervised_refuses_undersampled_volumes(undersampled, tmp_path):
     """What was not measured is not 0."""
     write_volume(tmp_path / "data" / "scan.h5", undersampled)
@@ -175,9 +205,9 @@ def test_columns_are_cut_where_all_of_them_were_measured(prepared, undersampled,
     write_volume(tmp_path / "data" / "scan.h5", undersampled)
     settings = TrainConfig(accel=(1.0,), loss="supervised", strip=16, **TINY)
     for folder, columns in ((prepared, 16), (tmp_path / "data", 48)):
-        batch = KspaceTask(MeasuredSlices(folder, (1.0,), "random"), settings).draw(0).batch
+        batch = KspaceTask(MeasuredSlices(read_volumes(folder), (1.0,), "random"), settings).draw(0).measurement
         assert batch.kspace.shape[-2:] == (16, columns)
-        assert batch.mask.shape[-1] == columns
+        assert batch.sense.mask.shape[-1] == columns
 
 
 def test_a_run_is_not_overwritten_nor_mixed(finished, prepared):
@@ -195,7 +225,7 @@ def test_a_run_is_not_overwritten_nor_mixed(finished, prepared):
 
 
 def test_defaults_describe_the_stages(tmp_path):
-    made = default_config(tmp_path, (4.0,), "random", "weighted", "unrolled", 2, 100, 0)
+    made = default_config(RunOptions(tmp_path, denoiser="unrolled", laps=2, images=100))
     assert made.ambient.architecture.denoiser == "unrolled"
     assert [lap.architecture.denoiser for lap in made.laps] == ["unet", "unet"]
     assert RunConfig.model_validate_json(made.model_dump_json()) == made
@@ -212,11 +242,10 @@ def test_gradient_accumulation_changes_nothing_but_memory(prepared, tmp_path, mo
 
 
 def test_learning_rates():
-    steps = {schedule: TrainConfig(images=16_000, schedule=schedule) for schedule in ("cosine", "constant")}
-    assert learning_rate(steps["constant"], 0) == pytest.approx(7e-6)
-    assert learning_rate(steps["constant"], 999) == pytest.approx(7e-4)
-    assert learning_rate(steps["cosine"], 500) == pytest.approx(3.5e-4)
-    assert learning_rate(steps["cosine"], 999) < 1e-6
+    settings = TrainConfig(images=16_000)
+    assert learning_rate(settings, 0) == pytest.approx(7e-6, rel=1e-3)
+    assert learning_rate(settings, 500) == pytest.approx(3.5e-4)
+    assert learning_rate(settings, 999) < 1e-6
 
 
 def test_held_out_subjects_are_never_trained_on(tmp_path, prepared):
@@ -228,24 +257,24 @@ def test_held_out_subjects_are_never_trained_on(tmp_path, prepared):
             with h5py.File(path, "r+") as file:
                 about = json.loads(str(file.attrs["provenance"]))
                 file.attrs["provenance"] = json.dumps(about | {"subject": f"s{index}"})
-    training, held_out = split(tmp_path, 0.3)
+    training, held_out = split(read_volumes(tmp_path), 0.3)
     assert len(training) + len(held_out) == 24
     assert 2 <= len(held_out) <= 14
     assert {p.stem[:2] for p in training} & {p.stem[:2] for p in held_out} == set()
-    assert split(tmp_path, 0.0)[1] == []
-    assert len(split(tmp_path, 0.0001)[1]) == 2  # one subject
-    assert set(split(tmp_path, 0.0001)[1]) <= set(held_out)
+    assert split(read_volumes(tmp_path), 0.0)[1] == {}
+    assert len(split(read_volumes(tmp_path), 0.0001)[1]) == 2  # one subject
+    assert set(split(read_volumes(tmp_path), 0.0001)[1]) <= set(held_out)
     (tmp_path / "11a.h5").unlink()
-    assert set(split(tmp_path, 0.3)[1]) == set(held_out) - {tmp_path / "11a.h5"}
+    assert set(split(read_volumes(tmp_path), 0.3)[1]) == set(held_out) - {tmp_path / "11a.h5"}
     for path in tmp_path.glob("*"):
         if path.stem[:2] > "08":  # nine are left
             path.unlink()
-    assert split(tmp_path, 0.0001)[1] == []
+    assert split(read_volumes(tmp_path), 0.0001)[1] == {}
 
 
 def test_the_best_checkpoint_is_kept_and_remembered_over_a_resume(prepared, tmp_path):
     """Against a validation that likes the second checkpoint best; a resume must not forget what the best was."""
-    data = MeasuredSlices(prepared, (3.0,), "random")
+    data = MeasuredSlices(read_volumes(prepared), (3.0,), "random")
     settings = config(prepared, images=20).ambient
     errors = iter([3.0, 1.0, 2.0])
     kept: list[int] = []
@@ -274,12 +303,12 @@ def test_the_best_checkpoint_is_kept_and_remembered_over_a_resume(prepared, tmp_
 
 
 def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
-    data = MeasuredSlices(prepared, (2.0,), "random")
+    data = MeasuredSlices(read_volumes(prepared), (2.0,), "random")
     held = held_out_lines(data, 0)
     again = held_out_lines(data, 0)
     assert torch.equal(held[0].shown, again[0].shown)
-    assert not (held[0].shown & ~held[0].batch.mask).any()
-    assert (held[0].batch.mask & ~held[0].shown).any()
+    assert not (held[0].shown & ~held[0].measurement.sense.mask).any()
+    assert held[0].hidden.any()
 
     class Knowing(Denoiser):
         """Answers with the image of everything that was measured, or with nothing."""
@@ -288,9 +317,9 @@ def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
             super().__init__(Architecture())
             self.share = torch.nn.Parameter(torch.tensor(share))
 
-        def from_measurements(self, kspace, maps, mask, noise_std):
-            batch = next(h.batch for h in held if h.batch.kspace.shape == kspace.shape)
-            return self.share * Sense(batch.maps, batch.mask).adjoint(batch.kspace)
+        def from_measurements(self, measurement):
+            whole = next(h.measurement for h in held if h.measurement.names == measurement.names)
+            return self.share * whole.adjoint
 
     nothing = held_out_error(Knowing(0.0), held)
     assert nothing == pytest.approx(1.0)
@@ -340,7 +369,7 @@ def first_moments(checkpoint: dict[str, torch.Tensor]) -> torch.Tensor:
 def test_the_mean_over_processes_is_that_over_the_batch(batch, count, prepared):
     """Each process has as many items as it has, and those of all weigh alike; no process is without an item."""
     made = config(prepared, batch=batch).ambient
-    drawn = KspaceTask(MeasuredSlices(prepared, (3.0,), "random"), made).draw(0)
+    drawn = KspaceTask(MeasuredSlices(read_volumes(prepared), (3.0,), "random"), made).draw(0)
     total = torch.zeros(())
     for rank in range(count):
         part, weight = share_of(Ranks(rank, count, torch.device("cpu")), drawn)
@@ -350,17 +379,17 @@ def test_the_mean_over_processes_is_that_over_the_batch(batch, count, prepared):
 
 
 def test_settings_from_yaml_and_what_overrides_them(tmp_path):
-    made = default_config(tmp_path, (4.0,), "random", "weighted", "unrolled", 2, 100, 0)
+    made = default_config(RunOptions(tmp_path, denoiser="unrolled", laps=2, images=100))
     path = tmp_path / "run.yaml"
     path.write_text(made.model_dump_json(indent=2))  # JSON is YAML
     assert read_config(path) == made
-    changed = override(made, {"accel": (2.0, 8.0), "denoiser": "unet", "laps": 3, "images": 50, "seed": 4})
+    changed = override(made, RunOptions(accel=(2.0, 8.0), denoiser="unet", laps=3, images=50, seed=4))
     assert changed.ambient.accel == (2.0, 8.0)
     assert changed.ambient.architecture.denoiser == "unet"
     assert [lap.images for lap in changed.laps] == [50, 50, 50]
     assert {stage.seed for stage in (changed.ambient, *changed.laps)} == {4}
-    assert override(made, {"laps": 0}).laps == ()
-    assert override(made, {}) == made
+    assert override(made, RunOptions(laps=0)).laps == ()
+    assert override(made, RunOptions()) == made
 
 
 @pytest.mark.parametrize(

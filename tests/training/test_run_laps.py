@@ -21,10 +21,10 @@ from mri_ambient.priors.card import Prior, read_card
 from mri_ambient.priors.denoisers import UnrolledDenoiser
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BEST
-from mri_ambient.training.data import MeasuredSlices, WholeImages, split
+from mri_ambient.training.data import MeasuredSlices, WholeImages, read_volumes, split
 from mri_ambient.training.report import read_rows
 from mri_ambient.training.run import RUN, run
-from mri_ambient.training.run_config import RunConfig, default_config, override
+from mri_ambient.training.run_config import RunConfig, RunOptions, default_config, override
 from mri_ambient.training.run_data import DATA, training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
@@ -36,7 +36,7 @@ LAP = TINY | {"accel": (1.0,), "loss": "supervised", "architecture": {"denoiser"
 
 def config(data: Path, **changes) -> RunConfig:
     """One of the two subjects is held out; a lap never improves as much as it should, so that there are two."""
-    share = next(s / 10 for s in range(1, 10) if len(split(data, s / 10)[1]) == 1)
+    share = next(s / 10 for s in range(1, 10) if len(split(read_volumes(data), s / 10)[1]) == 1)
     made = {
         "data": data,
         "hold_out": share,
@@ -88,7 +88,7 @@ def test_what_a_report_says(finished, prepared):
     """The ambient stage has one answer, laps have samples, the truth is known here."""
     ambient, lap, _ = read_rows(finished)
     made = config(prepared)
-    unseen = MeasuredSlices(prepared, (3.0,), "random", split(prepared, made.hold_out)[1])
+    unseen = MeasuredSlices(split(read_volumes(prepared), made.hold_out)[1], (3.0,), "random")
     expected = held_out_error(find_prior(("masked",), finished).denoiser, held_out_lines(unseen, 0))
     assert ambient.held_out_mean == ambient.held_out_one == pytest.approx(expected, rel=1e-4)
     assert ambient.held_out_spread is None
@@ -121,12 +121,12 @@ def test_unmeasured_samples_never_matter(finished, prepared, tmp_path):
     """Of the held-out subject neither: only the figures that compare with the truth notice the poison."""
     poisoned = tmp_path / "poisoned"
     shutil.copytree(prepared, poisoned)
-    data = MeasuredSlices(prepared, (3.0,), "random")
-    for path in data.paths:
+    data = MeasuredSlices(read_volumes(prepared), (3.0,), "random")
+    for path in data.volumes:
         with h5py.File(poisoned / path.name, "r+") as file:
             for index in range(len(file["kspace"])):
                 kspace = file["kspace"][index]
-                kspace[..., ~data.slice(path, index).mask[0, 0].numpy()] = np.nan
+                kspace[..., ~data.slice(path, index).sense.mask[0, 0].numpy()] = np.nan
                 file["kspace"][index] = kspace
     start(config(poisoned), tmp_path / "run")
     assert_same_priors(tmp_path / "run", finished)
@@ -207,18 +207,18 @@ def test_l1_edm_is_a_lap_without_an_ambient_stage(prepared, tmp_path):
 
 
 def test_l1_edm_as_options(prepared):
-    made = default_config(prepared, loss="l1-edm", images=8)
+    made = default_config(RunOptions(prepared, loss="l1-edm", images=8))
     assert made.ambient is None
     assert len(made.laps) == 1
-    assert override(made, {"accel": (8.0,), "laps": 2}).l1_wavelet.accel == (8.0,)
+    assert override(made, RunOptions(accel=(8.0,), laps=2)).l1_wavelet.accel == (8.0,)
     with pytest.raises(UserError, match="--denoiser unet: is the ambient stage's"):
-        default_config(prepared, loss="l1-edm", denoiser="unet", images=8)
+        default_config(RunOptions(prepared, loss="l1-edm", denoiser="unet", images=8))
     with pytest.raises(UserError, match="--laps 0: leaves nothing to train"):
-        override(made, {"laps": 0})
+        override(made, RunOptions(laps=0))
     with pytest.raises(UserError, match="--loss weighted: the run of --config starts from L1-wavelet"):
-        override(made, {"loss": "weighted"})
+        override(made, RunOptions(loss="weighted"))
     with pytest.raises(UserError, match="--loss l1-edm: the run of --config starts from an ambient stage"):
-        override(config(prepared), {"loss": "l1-edm"})
+        override(config(prepared), RunOptions(loss="l1-edm"))
 
 
 def test_each_stage_starts_from_the_prior_of_its_kind(finished, prepared, tmp_path):

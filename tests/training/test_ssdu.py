@@ -6,9 +6,10 @@ import torch
 
 from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.denoisers import build_denoiser
-from mri_ambient.training.data import MeasuredSlices
+from mri_ambient.training.data import MeasuredSlices, read_volumes
 from mri_ambient.training.kspace_task import KspaceTask
-from mri_ambient.training.losses import LOSSES, masked_weight
+from mri_ambient.training.losses.registry import LOSSES
+from mri_ambient.training.losses.weights import masked_weight
 from mri_ambient.training.run_config import read_config
 
 CONFIG = Path(__file__).parents[2] / "benchmarks" / "ssdu.yaml"
@@ -21,20 +22,20 @@ def test_only_hidden_lines_count_and_no_noise_is_added(prepared):
     config = chosen.model_copy(
         update={"architecture": chosen.architecture.model_copy(update={"widths": (8, 8)}), "batch": 4, "accel": (3.0,)}
     )
-    drawn = KspaceTask(MeasuredSlices(prepared, config.accel, config.mask), config).draw(0)
-    batch, shown = drawn.batch, drawn.shown
-    outer = batch.mask.sum((1, 2)) - torch.tensor(batch.acs)
-    hidden = batch.mask & ~shown.mask
+    drawn = KspaceTask(MeasuredSlices(read_volumes(prepared), config.accel, config.mask), config).draw(0)
+    batch, shown = drawn.measurement, drawn.shown
+    outer = batch.sense.mask.sum((1, 2)) - torch.tensor(batch.acs)
+    hidden = batch.sense.mask & ~shown.mask
     assert torch.equal(hidden.sum((1, 2)), (0.4 * outer).round().long())
 
     torch.manual_seed(0)
     denoiser = build_denoiser(config.architecture)
-    loss = LOSSES[config.loss](denoiser, batch, shown, drawn.sigma, drawn.noise).mean()
+    loss = LOSSES[config.loss].rule(denoiser, batch, shown, drawn.sigma, drawn.noise).mean()
     found = torch.autograd.grad(loss, list(denoiser.parameters()))
 
-    measured = Sense(batch.maps, shown.mask).apply_mask(batch.kspace)
-    image = denoiser(measured, batch.sense(shown.mask), batch.noise_std)
-    error = Sense(batch.maps, hidden)(image) - Sense(batch.maps, hidden).apply_mask(batch.kspace)
+    measured = Sense(batch.sense.maps, shown.mask).apply_mask(batch.kspace)
+    image = denoiser(measured, batch.sense.with_mask(shown.mask), batch.noise_std)
+    error = Sense(batch.sense.maps, hidden)(image) - Sense(batch.sense.maps, hidden).apply_mask(batch.kspace)
     squares = (error.abs().square() / shown.q.unsqueeze(1).clamp_min(1e-2)).sum((1, 2, 3)) / image[0].numel()
     wanted = torch.autograd.grad(
         (masked_weight(batch.noise_std, denoiser.architecture.sigma_data) * squares).mean(), list(denoiser.parameters())

@@ -1,0 +1,1 @@
+"""The training rules, one file each; a loss is an object, and ``registry`` names all."""
