@@ -9,9 +9,19 @@ COMPANIONS = ("zero-filled", "l1-wavelet")  # run beside every method, for compa
 
 @dataclass(frozen=True)
 class Choices:
-    """methods: in this order; the result of ``kept``, one of them, is written whole. prior: a folder, None for the default.
-    tuned: settings found by ``tune``, None for those beside the prior. magnitude: mvue or rss, see
-    :mod:`mri_ambient.recon.reference`. force_model: reconstruct even where the coil maps are far from explaining the scan."""
+    """What is done with a scan.
+
+    Attributes:
+        methods: run in this order.
+        kept: the one of them whose result is kept whole.
+        prior: a folder; None for the default.
+        samples: K.
+        tuned: settings found by ``tune``; None for those beside the prior.
+        seed: of every draw.
+        magnitude: mvue or rss, see :mod:`mri_ambient.recon.reference`.
+        force_model: reconstruct even where the coil maps are far from explaining the scan.
+        device: by its name; numbers depend on it by rounding alone.
+    """
 
     methods: tuple[str, ...]
     kept: str
@@ -21,6 +31,7 @@ class Choices:
     seed: int = 0
     magnitude: Literal["mvue", "rss"] = "mvue"
     force_model: bool = False
+    device: str = "auto"
 
 
 def beside_others(method: str) -> tuple[str, ...]:

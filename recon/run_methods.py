@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Complex
 from torch import Tensor
 
 from mri_ambient import __version__
+from mri_ambient.bart import require
+from mri_ambient.devices import device_of
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Prior
@@ -22,7 +25,7 @@ from mri_ambient.recon.evaluate.model_check import check_model
 from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
-from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.recon.reference import RSS, explained, scaled, way_back
 from mri_ambient.recon.result import Result
 from mri_ambient.recon.result_data import about_of, result_data
@@ -35,17 +38,31 @@ from mri_ambient.store import PreparedVolume
 
 @dataclass(frozen=True)
 class Tools:
-    """What the choices name, read: each learned method's prior, and the settings of validation with the file they are from."""
+    """What the choices name, read.
+
+    Attributes:
+        priors: each learned method's.
+        studies: the settings of validation, by the file they are from.
+        device: where the work is done.
+    """
 
     priors: Mapping[str, Prior]
     studies: Mapping[Path, Tuned]
+    device: torch.device
 
 
-def tools_for(choices: Choices) -> Tools:
-    """Raises UserError if a prior or the settings aren't there, or are not what the methods need."""
+def tools_for(choices: Choices, prior: Prior | None = None) -> Tools:
+    """Read what is chosen; ``prior``, if it is given, is that of every learned method.
+
+    Raises UserError if a prior, the settings, the device or BART aren't there, or are not what the methods need.
+    """
+    device = device_of(choices.device)
+    if any(METHODS[name].needs_bart for name in choices.methods):
+        require()
     kinds = {name: METHODS[name].kinds for name in choices.methods}
-    priors = {name: find_prior(kind, choices.prior) for name, kind in kinds.items() if kind}
-    return Tools(priors, find_tuned(choices.tuned, [priors[choices.kept]] if choices.kept in priors else []))
+    priors = {name: prior or find_prior(kind, choices.prior) for name, kind in kinds.items() if kind}
+    tuned = find_tuned(choices.tuned, [priors[choices.kept]] if choices.kept in priors else [])
+    return Tools({name: one.to(device) for name, one in priors.items()}, tuned, device)
 
 
 def run_methods(
@@ -62,15 +79,15 @@ def run_methods(
         way_back(volume)  # or it is refused before the work
     doubtful = check_model(volume, choices.force_model)
     chosen, said = tuned_settings(volume, choices, tools)
-    results = {}
+    results: dict[str, Reconstruction] = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
         brief = name != kept and METHODS[name].cost == "minutes"  # beside others one sample is enough
         samples = 1 if brief else choices.samples
-        results[name] = reconstruct(volume, name, priors.get(name), samples, choices.seed, settings)
+        results[name] = reconstruct(volume, name, priors.get(name), samples, choices.seed, settings, tools.device)
     said = [*volume.provenance.get("notes", ()), *doubtful, *notes(volume, results, priors), *said]
     try:
-        held = judge(volume, results, priors, choices.seed)
+        held = judge(volume, results, priors, choices.seed, tools.device)
         said += verdicts(held, results)
     except UserError as error:
         held = None
@@ -82,7 +99,7 @@ def run_methods(
         said.append(explained(volume))
     scale = chosen[kept].std_scale if kept in chosen else None
     about = about_of(volume, results[kept], scale, tuple(said), choices.magnitude)
-    share = determined_share(measurement_of(volume), volume.name, choices.seed)
+    share = determined_share(measurement_of(volume).to(tools.device), volume.name, choices.seed).cpu()
     return Result.of(result_data(about, results, share, reference, held, volume.mask))
 
 
@@ -112,6 +129,7 @@ def write_all(result: Result, outputs: Outputs) -> list[str]:
 def identity(choices: Choices, tools: Tools) -> dict[str, Any]:
     """All that a reconstruction depends on, besides its scan: as JSON gives it back."""
     made = asdict(choices) | {"methods": list(choices.methods), "version": __version__}
+    del made["device"]  # on which numbers depend by rounding alone
     made["prior"] = {name: prior.card.weights_sha256 for name, prior in tools.priors.items()}
     settings = "".join(study.model_dump_json() for study in tools.studies.values())
     made["tuned"] = hashlib.sha256(settings.encode()).hexdigest()

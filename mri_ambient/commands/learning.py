@@ -1,18 +1,13 @@
 """Train priors on the measured lines of prepared volumes."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mri_ambient.commands.options import DENOISERS, Device, one_of, parse_accels
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.training.losses.registry import LOSSES
-
-if TYPE_CHECKING:
-    from mri_ambient.training.laps import EStep
-    from mri_ambient.training.run_config import RunConfig
 
 
 def train(
@@ -54,27 +49,13 @@ def train(
 
     from mri_ambient.console import stderr, stdout
     from mri_ambient.training.report import read_rows, remark, table
-    from mri_ambient.training.run import run
-    from mri_ambient.training.run_config import RunOptions, configure
+    from mri_ambient.training.run_config import RunOptions
+    from mri_ambient.workflows.learning import train_run
 
     options = RunOptions(data, accels, mask, loss, denoiser, laps, images, seed, start)
-    chosen, volumes = configure(options, config)
-    folder = out or Path("runs") / chosen.name
-    prior = run(chosen, folder, resume, e_step_of(chosen), device, volumes)
+    prior, folder = train_run(options, config, out, resume, device)
     if rows := read_rows(folder):
         stdout.print(table(rows, prior.path.name))
         if text := remark(rows):
             stderr.print(text)
     stderr.print(f"prior ({prior.card.kind}) in {prior.path}")
-
-
-def e_step_of(config: "RunConfig") -> "EStep":
-    """How a run reconstructs its training scans: reconstruction, with the run's settings."""
-    from mri_ambient.recon.e_step import e_step
-    from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
-
-    sampler = MmpsSettings(steps=config.e_step.steps, sigma_max=config.e_step.sigma_max)
-    start = config.l1_wavelet
-    if start is None:
-        return partial(e_step, sampler=sampler)
-    return partial(e_step, sampler=sampler, regularisation=start.regularisation, iterations=start.iterations)

@@ -9,6 +9,7 @@ from mri_ambient.commands.options import (
     Acs,
     Coils,
     Dask,
+    Device,
     Force,
     ForceModel,
     Maps,
@@ -74,6 +75,7 @@ def recon(
     map_sets: MapSets = "auto",
     reference: Reference = "mvue",
     seed: Seed = 0,
+    device: Device = "auto",
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Also a figure for print, .pdf, .svg or .png (300 dpi).")
     ] = None,
@@ -93,15 +95,12 @@ def recon(
 
     Of a folder every scan, and a table of all; a rerun skips what is finished.
     """
-    from mri_ambient.bart import require
     from mri_ambient.console import stderr
     from mri_ambient.priors.runs import passed_over, prior_folder
     from mri_ambient.recon.choices import Choices, beside_others
     from mri_ambient.recon.outputs import Outputs, check_outputs, free, names
 
     check_mask(mask, accel, "use the scan's own sampling")
-    if method.startswith("bart-"):
-        require()
     if tuned is not None and not tuned.is_file():
         raise UserError(f"{tuned}: can't be read (no such file); make it with `mri-ambient tune`")
     if not file.exists() and not file.with_name(f"{file.name}.hdr").exists():  # BART's scans go by neither suffix
@@ -122,7 +121,7 @@ def recon(
     from mri_ambient.data_prep.prepare import PrepareSettings
 
     settings = PrepareSettings(accel, mask, acs, maps, coils, whiten, map_sets)
-    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, reference, force_model)
+    choices = Choices(beside_others(method), method, folder, samples, tuned, seed, reference, force_model, device)
     if many:
         from mri_ambient.processes import Spread
 
@@ -162,17 +161,35 @@ def report(
 def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices", outputs: "Outputs") -> None:
     """Reconstruct, write, and print the table and the notes."""
     from mri_ambient.console import stderr, stdout
-    from mri_ambient.workflows.opening import made_ready, read, remarks
+    from mri_ambient.workflows.opening import read, remarks
 
     found = read(file, settings)  # what is no scan is refused before the rest is imported
     for remark in remarks(found, settings):
         stderr.print(f"{file}: {remark}", markup=False, highlight=False)
 
-    from mri_ambient.recon.run_methods import run_methods, tools_for, write_all
+    from mri_ambient.api import reconstruct
+    from mri_ambient.recon.run_methods import write_all
     from mri_ambient.recon.show.summary import table
 
-    tools = tools_for(choices)
-    result = run_methods(*made_ready(found, settings, choices.magnitude), choices, tools)
+    result = reconstruct(
+        found,
+        choices.kept,
+        choices.prior,
+        choices.samples,
+        settings.accel,
+        choices.device,
+        choices.seed,
+        beside=choices.methods,
+        tuned=choices.tuned,
+        reference=choices.magnitude,
+        force_model=choices.force_model,
+        mask=settings.mask,
+        acs=settings.acs,
+        maps=settings.maps,
+        coils=settings.coils,
+        whiten=settings.whiten,
+        map_sets=settings.map_sets,
+    )
     left_out = write_all(result, outputs)
     stdout.print(table(result))
     for note in [*result.notes, *left_out]:

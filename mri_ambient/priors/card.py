@@ -98,12 +98,17 @@ class Prior:
         self.card = card
         self.path = path
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a denoiser of the caller's own, of which no more is known."""
+        return not self.card.weights_sha256
+
     def to(self, device: torch.device | str) -> "Prior":
         """The same on another device; this one stays where it is."""
-        parameters = next(self.denoiser.parameters(), None)
-        if parameters is None or parameters.device == torch.device(device):
+        here, there = next(self.denoiser.parameters(), None), torch.device(device)
+        if here is None or (here.device.type == there.type and there.index in (None, here.device.index)):
             return self
-        return Prior(deepcopy(self.denoiser).to(device), self.card, self.path)
+        return Prior(deepcopy(self.denoiser).to(there), self.card, self.path)
 
     def denoise(
         self, images: Complex[Tensor, "*batch y x"], sigma: float | Float[Tensor, "..."]

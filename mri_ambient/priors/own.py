@@ -40,7 +40,7 @@ def own_prior(denoise: OwnDenoiser, matrix: tuple[int, int], pixel_mm: tuple[flo
         pixel_mm=pixel_mm,
         images_seen=0,
         training=Training(),
-        data=f"unknown data, the caller's own {name}",
+        data="unknown data",
     )
     return Prior(_Own(denoise, name), card, Path(name))
 

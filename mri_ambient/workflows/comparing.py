@@ -97,7 +97,9 @@ class Tuning:
     failed: list[str]
 
 
-def compare(path: Path, out: Path = Path("comparison"), settings: CompareSettings | None = None) -> Comparison:
+def compare(
+    path: Path | str, out: Path | str = Path("comparison"), settings: CompareSettings | None = None
+) -> Comparison:
     """All methods at all R on fully sampled scans: rows, CSV, figures and a page in ``out``.
 
     A rerun repeats nothing that is finished. A scan that can't be used, or a method that fails on one, is reported and the rest
@@ -111,7 +113,7 @@ def compare(path: Path, out: Path = Path("comparison"), settings: CompareSetting
     Raises:
         UserError: no scan can be used, a method or a prior is not there, or ``out`` holds another comparison.
     """
-    chosen = settings or CompareSettings()
+    path, out, chosen = Path(path), Path(out), settings or CompareSettings()
     device_of(chosen.device)
     named = named_methods(chosen.methods)
     opened = partial(
@@ -152,7 +154,7 @@ def compare(path: Path, out: Path = Path("comparison"), settings: CompareSetting
     return comparison
 
 
-def tune(path: Path, out: Path | None = None, settings: TuneSettings | None = None) -> Tuning:
+def tune(path: Path | str, out: Path | str | None = None, settings: TuneSettings | None = None) -> Tuning:
     """Every method's settings chosen on validation scans, the same number of tries each, for `compare` and `reconstruct`.
 
     By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.
@@ -165,9 +167,9 @@ def tune(path: Path, out: Path | None = None, settings: TuneSettings | None = No
     Raises:
         UserError: no scan can be used, a method or a prior is not there, or the file exists.
     """
-    chosen = settings or TuneSettings()
+    path, chosen = Path(path), settings or TuneSettings()
     device_of(chosen.device)
-    target = tuning_target(out, chosen.prior)
+    target = tuning_target(None if out is None else Path(out), chosen.prior)
     refuse_existing(target, chosen.force)
     named = named_methods(chosen.methods)
     paths = raw_scans(path)

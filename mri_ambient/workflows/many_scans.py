@@ -97,7 +97,7 @@ def reconstruct_file(
             if read_made_from(taken.file) == made_from and all(output.exists() for output in taken.all):
                 return [*rows_of(read_data(taken.file), taken.file)], [], False
         outputs = free(names(out, path.stem, settings.accel, choices.kept))
-    result = run_methods(*made_ready(read(path, settings), settings, choices.magnitude), choices, tools)
+    result = run_methods(*made_ready(read(path, settings), settings, choices.magnitude, choices.device), choices, tools)
     write_all(replace(result, made_from=made_from), outputs)
     warnings = [note for note in result.notes if note.startswith("warning")]
     return [*rows_of(result, outputs.file)], warnings, True

@@ -21,19 +21,15 @@ OF_MASKS = ("accel", "mask")  # the settings that a prepared volume can still be
 
 def read(path: Path, settings: PrepareSettings) -> Opened:
     """Raises UserError if the file is neither, or not one for which the settings make sense."""
-    if is_prepared(path):
-        given = [f for f in fields(settings) if f.name not in OF_MASKS and getattr(settings, f.name) != f.default]
-        if given:
-            option = f"--{given[0].name.replace('_', '-')}"
-            raise UserError(
-                f"{path}: is prepared already, and {option} is for raw scans; give it to `mri-ambient prep`"
-            )
-        return checked(read_volume(path), settings, path)
-    return checked(read_scan(path), settings, path)
+    return checked(read_volume(path) if is_prepared(path) else read_scan(path), settings, path)
 
 
 def checked(found: Opened, settings: PrepareSettings, name: Path | str) -> Opened:
-    """Raises UserError if a complete scan is asked for and it is none."""
+    """Raises UserError if the settings make no sense for the scan."""
+    given = [f for f in fields(settings) if f.name not in OF_MASKS and getattr(settings, f.name) != f.default]
+    if isinstance(found, PreparedVolume) and given:
+        option = f"--{given[0].name.replace('_', '-')}"
+        raise UserError(f"{name}: is prepared already, and {option} is for raw scans; give it to `mri-ambient prep`")
     if settings.accel is not None and not found.fully_sampled:
         raise UserError(f"{name}: is already undersampled; leave --accel out to use its own sampling")
     return found
@@ -50,13 +46,13 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
 
 
 def made_ready(
-    found: Opened, settings: PrepareSettings, magnitude: str = "mvue"
+    found: Opened, settings: PrepareSettings, magnitude: str = "mvue", device: str = "auto"
 ) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
     from mri_ambient.recon.reference import reference_of
 
     if isinstance(found, Scan):
-        volume = prepare(found, settings)
+        volume = prepare(found, settings, device)
         if settings.accel is None:
             return volume, None
         return volume, reference_of(complete(found, volume), magnitude, crop_readout(found.kspace, found))

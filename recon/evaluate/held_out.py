@@ -14,7 +14,7 @@ from mri_ambient.held_out import by_column, held_out_error, noise_energy, shown_
 from mri_ambient.measurement import measurement_of
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
-from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
+from mri_ambient.recon.reconstruct import CPU, Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
 SLICES, DRAWN = 4, 2  # at most so many slices, and samples, of the second pass
@@ -61,7 +61,11 @@ class HeldOut:
 
 
 def judge(
-    volume: PreparedVolume, results: Mapping[str, Reconstruction], priors: Mapping[str, Prior], seed: int
+    volume: PreparedVolume,
+    results: Mapping[str, Reconstruction],
+    priors: Mapping[str, Prior],
+    seed: int,
+    device: torch.device = CPU,
 ) -> HeldOut:
     """Reconstruct a part of the volume once more by the methods of ``results``, without a part of its outer lines.
 
@@ -78,7 +82,7 @@ def judge(
     errors, one, squares = {}, {}, {}
     for name, found in results.items():
         kept = found.samples.shape[1]
-        again = reconstruct(shown, name, priors.get(name), min(DRAWN, kept), seed, found.settings)
+        again = reconstruct(shown, name, priors.get(name), min(DRAWN, kept), seed, found.settings, device)
         samples = again.samples_of_sets.transpose(0, 1) / scale
         (square, _), (of_samples, _) = (held_out_error(measurement, hidden, x) for x in (samples.mean(0), samples))
         if len(samples) > 1:

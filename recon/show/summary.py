@@ -85,7 +85,11 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
         )
     for name, prior in priors.items():
         found = results[name]
-        yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {prior.card.images_seen:,} images of {prior.card.data})"
+        if prior.is_own:
+            yield f"{name}: the prior is the caller's own ({prior.path}): what it was trained on is not known"
+        else:
+            seen = f"{prior.card.images_seen:,} images of {prior.card.data}"
+            yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {seen})"
         if found.matrix != matrix:
             yield (
                 f"{name}: the scan of {matrix[0]}x{matrix[1]} was brought to {found.matrix[0]}x{found.matrix[1]}, the finer "
@@ -97,7 +101,7 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
             finer = max(trained * n / f for trained, n, f in zip(prior.card.pixel_mm, matrix, fov, strict=True))
             if finer > FINER:
                 yield f"{name}: the scan's pixels are {finer:.1f} times finer than those of the prior's training"
-        if prior.card.images_seen < FEW:
+        if prior.card.images_seen < FEW and not prior.is_own:
             yield f"warning: {name}: this prior has seen only {prior.card.images_seen:,} images in training: expect little"
         if "simulated" in prior.card.data and not volume.provenance["simulated"]:
             yield f"warning: {name}: this prior has seen simulated scans alone, and this one is of a scanner"

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 import mri_ambient.store
 from mri_ambient.audit.images import run_volumes
-from mri_ambient.commands.learning import e_step_of
 from mri_ambient.devices import PRECISION
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import read_card
@@ -32,6 +31,7 @@ from mri_ambient.training.run_config import RunConfig, RunOptions, configure, de
 from mri_ambient.training.run_data import training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.workflows.comparing import open_source
+from mri_ambient.workflows.learning import e_step_of
 
 TINY = {"images": 12, "batch": 2, "save_every": 2}
 
@@ -122,7 +122,7 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "import sys\n"
-        "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
+        "from pathlib import Path; from mri_ambient.workflows.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), False, e_step_of(made))"
     )
@@ -328,7 +328,7 @@ def test_held_out_error_is_that_of_hidden_measured_lines(prepared):
 
 DISTRIBUTED = (
     "import sys, torch; torch.set_num_threads(1)\n"
-    "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
+    "from pathlib import Path; from mri_ambient.workflows.learning import e_step_of\n"
     "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
     "run(made, Path(sys.argv[2]), False, e_step_of(made))"
 )

@@ -15,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mri_ambient.commands.learning import e_step_of
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import Prior, read_card
 from mri_ambient.priors.denoisers import UnrolledDenoiser
@@ -28,6 +27,7 @@ from mri_ambient.training.run_config import RunConfig, RunOptions, default_confi
 from mri_ambient.training.run_data import DATA, training_scans
 from mri_ambient.training.validation import held_out_error, held_out_lines
 from mri_ambient.training.warm_start import warm_starts
+from mri_ambient.workflows.learning import e_step_of
 
 TINY = {"images": 8, "batch": 2, "save_every": 2, "strip": 16}
 SMALL = {"denoiser": "unrolled", "widths": (8, 8), "iterations": 2}
@@ -164,7 +164,7 @@ def test_killed_in_the_e_step_and_in_the_m_step(finished, prepared, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "import sys\n"
-        "from pathlib import Path; from mri_ambient.commands.learning import e_step_of\n"
+        "from pathlib import Path; from mri_ambient.workflows.learning import e_step_of\n"
         "from mri_ambient.training.run import RunConfig, run; made = RunConfig.model_validate_json(sys.argv[1])\n"
         "run(made, Path(sys.argv[2]), sys.argv[3] == 'resume', e_step_of(made))"
     )
