@@ -33,7 +33,6 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Generator, Tensor
 
-from mri_ambient.commands.learning import e_step_of
 from mri_ambient.data_prep.coils.calibration import calibrate
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.folder import prepare_folder
@@ -57,6 +56,7 @@ from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.laps import EStep
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import EStepConfig, RunConfig
+from mri_ambient.workflows.learning import e_step_of
 
 COILS, ACS, SAMPLES, TEST_SLICES = 8, 6, 8, 24
 SILENT = 1e9  # the SNR of a scan without noise

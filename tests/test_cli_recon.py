@@ -65,7 +65,7 @@ def test_a_complete_scan_is_told_so_before_the_work(typed, tmp_path, one_slice, 
         said.append("the work")
         return run_methods(*given)
 
-    monkeypatch.setattr("mri_ambient.recon.run_methods.run_methods", marked)
+    monkeypatch.setattr("mri_ambient.api.run_methods", marked)
     monkeypatch.setattr("mri_ambient.console.stderr.print", lambda *text, **_: said.extend(map(str, text)))
     assert typed(f"recon {scan} --method zero-filled --acs 8")[0] == 0
     assert "the scan is complete and is reconstructed from all of its lines" in said[0]

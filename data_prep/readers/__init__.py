@@ -83,6 +83,8 @@ def _format_of(path: Path) -> Format | None:
 
 
 def _main_file(path: Path) -> Path:
+    if path.is_dir():
+        return path
     return next((main for format in FORMATS.values() if (main := format.main_file(path)) != path), path)
 
 

@@ -16,7 +16,7 @@ from mri_ambient.errors import UserError
 from mri_ambient.measurement import magnitude
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.recon.choices import Choices
-from mri_ambient.recon.reconstruct import reference_image
+from mri_ambient.recon.reconstruct import CPU, reference_image
 from mri_ambient.recon.reference import MVUE, RSS, as_rss, reference_of, rss_of, scaled
 from mri_ambient.recon.run_methods import Tools, run_methods
 from mri_ambient.store import read_volume, write_volume
@@ -126,7 +126,7 @@ def test_what_compression_lost_is_not_in_it():
     raw = rss_of(scan.kspace)
     assert (kept <= raw * (1 + 1e-3) + 1e-4 * raw.max()).all()
     assert kept.square().sum() < (1 - 1e-4) * raw.square().sum()
-    outcome = run_methods(volume, None, Choices(("zero-filled",), "zero-filled", magnitude=RSS), Tools({}, {}))
+    outcome = run_methods(volume, None, Choices(("zero-filled",), "zero-filled", magnitude=RSS), Tools({}, {}, CPU))
     assert "compression to 4 virtual coils left out" in outcome.notes[-1]
     assert "root sum of squares over the receive coils (RSS), without noise" in outcome.notes[-1]
 
@@ -140,7 +140,7 @@ def test_all_of_a_reconstruction_is_in_its_magnitude(undersampled, scans):
             undersampled,
             reference_of(whole, magnitude, scan.kspace),
             Choices(("zero-filled", "cg-sense"), "cg-sense", magnitude=magnitude),
-            Tools({}, {}),
+            Tools({}, {}, CPU),
         )
         for magnitude in (MVUE, RSS)
     }
@@ -166,4 +166,4 @@ def test_a_volume_of_an_earlier_version(undersampled, tmp_path):
     old = read_volume(tmp_path / "scan.h5")
     assert torch.equal(reference_of(old, MVUE), reference_of(undersampled, MVUE))
     with pytest.raises(UserError, match="scan: was prepared by an earlier version, .*; prepare it again, or leave out"):
-        run_methods(old, None, Choices(("cg-sense",), "cg-sense", magnitude=RSS), Tools({}, {}))
+        run_methods(old, None, Choices(("cg-sense",), "cg-sense", magnitude=RSS), Tools({}, {}, CPU))

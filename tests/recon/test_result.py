@@ -18,7 +18,7 @@ from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.export.registry import EXPORTERS
 from mri_ambient.recon.outputs import Outputs
-from mri_ambient.recon.reconstruct import reference_image
+from mri_ambient.recon.reconstruct import CPU, reference_image
 from mri_ambient.recon.result import Result, read_result
 from mri_ambient.recon.run_methods import Tools, run_methods, write_all
 from mri_ambient.recon.show.folder_summary import rows_of
@@ -35,7 +35,7 @@ def made(undersampled, scans) -> Result:
     """By two methods that give one image and one that samples."""
     reference = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))[:3]
     choices = Choices(("zero-filled", "l1-wavelet", "dds"), "dds", samples=3)
-    return run_methods(first_slices(undersampled, 3), reference, choices, Tools({"dds": untrained("image")}, {}))
+    return run_methods(first_slices(undersampled, 3), reference, choices, Tools({"dds": untrained("image")}, {}, CPU))
 
 
 def same(one: object, other: object) -> bool:
