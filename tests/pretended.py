@@ -37,6 +37,9 @@ class Elsewhere(torch.Tensor):
     def __repr__(self) -> str:
         return f"Elsewhere({self.carried!r})"
 
+    def tolist(self) -> Any:  # which PyTorch has for every device, and for no subclass
+        return self.carried.tolist()
+
     @classmethod
     def __torch_dispatch__(cls, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
         return dispatch(function, arguments, keywords or {})

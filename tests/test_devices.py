@@ -2,18 +2,22 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator
 
+from mri_ambient.api import reconstruct as reconstruct_scan
 from mri_ambient.bart import installed
 from mri_ambient.devices import PRECISION, device_of, fast_bfloat16
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Measurement, measurement_of
+from mri_ambient.recon import run_methods
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
 from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.result import Result
 from mri_ambient.store import PreparedVolume
 from tests.pretended import DEVICE, pretended
 from tests.recon.test_reconstruct import short, untrained
@@ -108,3 +112,22 @@ def test_bfloat16_is_asked_of_the_device(monkeypatch):
     for capability, fast in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
         assert fast_bfloat16(torch.device("cuda")) == fast
+
+
+@pytest.mark.parametrize(("method", "kind"), [("mmps", "image"), ("aos", "masked"), ("tv", None)])
+def test_all_of_recon(method, kind, volume, monkeypatch):
+    """The methods, the lines hidden from them, the share that the data determine."""
+    prior = untrained(kind) if kind else "bundled"
+
+    def run() -> Result:
+        return reconstruct_scan(volume, method, prior, samples=2, beside=("zero-filled",))
+
+    monkeypatch.setitem(METHODS, method, replace(METHODS[method], settings=short(method, 2)))
+    here = run()
+    monkeypatch.setattr(run_methods, "device_of", lambda name: DEVICE)
+    with pretended():
+        there = run()
+    for name in ("mean", "raw_std", "samples", "determined_share"):
+        assert np.array_equal(getattr(here, name), getattr(there, name)), name
+    for one, other in zip(here.scores(), there.scores(), strict=True):
+        assert replace(one, seconds=0) == replace(other, seconds=0)

@@ -44,7 +44,7 @@ def noise_levels(settings: Annealing, measurement: Measurement) -> Float[Tensor,
     lowest = torch.full_like(measurement.noise_std, settings.sigma_min)
     if settings.stop_at_noise:
         lowest = lowest.maximum(measurement.noise_std).clamp_max(settings.sigma_max / 2)
-    of_slices = [edm_schedule(settings.steps, settings.sigma_max, low, settings.rho) for low in lowest.cpu().tolist()]
+    of_slices = [edm_schedule(settings.steps, settings.sigma_max, low, settings.rho) for low in lowest.tolist()]
     return torch.stack(of_slices, 1)[..., None, None].to(measurement.device)
 
 
