@@ -99,13 +99,6 @@ class _Gram(torch.autograd.Function):
         return ctx.sense.gram(gradients[0]), None
 
 
-def sense_of(
-    kspace: Complex[Tensor, "*batch coil y x"], maps: Complex[Tensor, "*batch coil v x"], mask: Bool[Tensor, "*shape"]
-) -> Sense:
-    """The operator of as many sets as ``maps`` are higher than ``kspace``."""
-    return Sense(maps, mask, maps.shape[-2] // kspace.shape[-2])
-
-
 def apart(images: Shaped[Tensor, "*batch v x"], sets: int) -> Shaped[Tensor, "*batch set y x"]:
     """What lies one under the other, by set."""
     return images.unflatten(-2, (sets, -1))

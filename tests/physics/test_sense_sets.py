@@ -5,7 +5,7 @@ import torch
 from sigpy.linop import Hstack
 from sigpy.mri.linop import Sense as SigpySense
 
-from mri_ambient.physics.sense import Sense, apart, sense_of, stacked
+from mri_ambient.physics.sense import Sense, apart, stacked
 from mri_ambient.physics.solvers import regularised_solution
 from tests.operators import check_adjoint, check_gradient_is_adjoint, random_complex
 
@@ -49,13 +49,6 @@ def test_all_of_an_orthonormal_pair_is_seen_when_everything_is_measured():
     operator = two_sets((2,), (8, 10)).with_mask(torch.ones(10, dtype=torch.bool))
     image = torch.where(operator.support, random_complex((2, 16, 10), 2), 0)
     torch.testing.assert_close(operator.gram(image), image, rtol=0, atol=1e-12)
-
-
-def test_the_height_of_the_maps_tells_the_sets():
-    operator = two_sets((2,), (8, 10))
-    kspace = operator(random_complex((2, 16, 10), 2))
-    assert sense_of(kspace, operator.maps, operator.mask).sets == 2
-    assert sense_of(kspace, operator.maps[..., :8, :], operator.mask).sets == 1
 
 
 def test_the_solver_finds_the_minimum_over_both_images():

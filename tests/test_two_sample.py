@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from mri_ambient.audit.two_sample import mmd, sliced_wasserstein
+from benchmarks.two_sample import mmd, sliced_wasserstein
 
 
 def normal(count: int, seed: int, shift: float = 0.0, spread: float = 1.0) -> Tensor:
