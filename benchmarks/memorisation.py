@@ -22,9 +22,9 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Generator, Tensor
 
+from benchmarks.two_sample import mmd, sliced_wasserstein
 from mri_ambient.audit.memorisation import FEATURES, audit, bandpass, directions_of
 from mri_ambient.audit.report import draw_audit
-from benchmarks.two_sample import mmd, sliced_wasserstein
 from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.data import Images, read_images
 from mri_ambient.images.run import architecture_for, described, run_images

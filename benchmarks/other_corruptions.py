@@ -27,8 +27,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from torch import Generator, Tensor
 
-from mri_ambient.audit.memorisation import audit
 from benchmarks.two_sample import mmd, sliced_wasserstein
+from mri_ambient.audit.memorisation import audit
 from mri_ambient.images.card import load_pixel_prior
 from mri_ambient.images.config import ImageConfig
 from mri_ambient.images.data import read_images
