@@ -3,8 +3,8 @@
     python benchmarks/wrap.py --wrap 0.15,0.3 --accel 2,4,8 --subjects 3 --out wrap.png
 
 NRMSE of both sets' images together against the root sum of squares over coils of the complete scan, which no map has a say in,
-over its tissue. Samplers draw --samples, whose mean counts; adps and aald in few steps. The picture: the first wrap at the
-second R.
+over its tissue. Samplers draw --samples, whose mean counts, with the settings that `recon` takes; adps and aald in few
+steps. The picture: the first wrap at the second R.
 """
 
 import argparse
@@ -27,11 +27,13 @@ from mri_ambient.measurement import magnitude
 from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
+from mri_ambient.recon.evaluate.tuned import NAME, nearest, read_tuned
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
 FEW = {"adps": 100, "aald": 30}  # steps
+TUNED = read_tuned(BUNDLED / NAME)  # what `recon` takes
 SHOWN = ("zero-filled", "cg-sense", "l1-wavelet", "tv", "aos", "mmps")
 TISSUE = 0.1  # of the brightest
 
@@ -77,10 +79,13 @@ def simulated(subject: int, settings: SimulateSettings) -> Scan:
 
 
 def by(method: str, volume: PreparedVolume, samples: int) -> Reconstruction:
-    kinds, settings = METHODS[method].kinds, METHODS[method].settings
+    kinds = METHODS[method].kinds
+    prior = find_prior(kinds, BUNDLED) if kinds else None
+    choice = nearest(TUNED, method, volume.accel, prior.card.weights_sha256 if prior else "")
+    settings = choice.settings if choice else METHODS[method].settings
     if method in FEW:
         settings = replace(settings, steps=FEW[method])
-    return reconstruct(volume, method, find_prior(kinds, BUNDLED) if kinds else None, samples, 0, settings)
+    return reconstruct(volume, method, prior, samples, 0, settings)
 
 
 def root_sum_of_squares(volume: PreparedVolume) -> np.ndarray:
