@@ -1,8 +1,8 @@
 """What the package does, for Python: the stages composed, with the words and the numbers of the command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -17,21 +17,34 @@ from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.own import OwnDenoiser, own_prior
 from mri_ambient.priors.runs import prior_folder
+from mri_ambient.processes import Spread
 from mri_ambient.recon.choices import COMPANIONS, Choices
+from mri_ambient.recon.evaluate.compare import Comparison
+from mri_ambient.recon.reference import NAMES
 from mri_ambient.recon.result import Result, read_result
 from mri_ambient.recon.run_methods import run_methods, tools_for
 from mri_ambient.store import PreparedVolume
 from mri_ambient.training.run_config import RunOptions
-from mri_ambient.workflows.comparing import CompareSettings, TuneSettings, compare, tune
+from mri_ambient.words import (
+    CompareOptions,
+    PrepareOptions,
+    ReconstructOptions,
+    SimulateOptions,
+    TrainOptions,
+    TuneOptions,
+    as_accels,
+    as_names,
+    check_names,
+    check_whole,
+)
+from mri_ambient.workflows.comparing import CompareSettings, TuneSettings, Tuning, compare_scans, tune_methods
 from mri_ambient.workflows.learning import train_run
 from mri_ambient.workflows.opening import Opened, checked, made_ready, read
 
 __all__ = [
-    "CompareSettings",
     "Prior",
     "Result",
     "Scan",
-    "TuneSettings",
     "compare",
     "load_prior",
     "prepare",
@@ -48,71 +61,6 @@ ScanLike = Scan | PreparedVolume | str | Path | np.ndarray | Tensor
 
 PriorLike = str | Path | Prior | OwnDenoiser | None
 """``bundled``, a prior's or a run's folder, a prior, a function (images, sigma) -> images; None: the newest finished run's."""
-
-
-class PrepareOptions(TypedDict, total=False):
-    """How a raw scan is prepared: see :class:`mri_ambient.data_prep.prepare.PrepareSettings`."""
-
-    mask: str
-    acs: int | None
-    maps: str | None
-    coils: int | None
-    whiten: str
-    map_sets: str
-
-
-class ReconstructOptions(PrepareOptions, total=False):
-    """Also of :func:`reconstruct`.
-
-    Attributes:
-        beside: methods that are run for comparison, in this order; by default zero-filled and l1-wavelet, ``()`` for none.
-        tuned: the path of settings found by ``tune``; None: those beside the prior.
-        reference: magnitudes, and what errors are measured against: mvue (coil-combined) or rss.
-        force_model: reconstruct even where the coil maps are far from explaining the scan.
-        pixel_mm: (y, x), the pixel at which the caller's own denoiser was trained.
-    """
-
-    beside: tuple[str, ...]
-    tuned: Path | str | None
-    reference: Literal["mvue", "rss"]
-    force_model: bool
-    pixel_mm: tuple[float, float] | None
-
-
-class SimulateOptions(TypedDict, total=False):
-    """What is simulated: see :class:`mri_ambient.data_prep.simulation.simulate.SimulateSettings`."""
-
-    matrix: int
-    slices: int
-    coils: int
-    snr: float
-    seed: int
-    anatomy: str | None
-    contrasts: tuple[str, ...]
-    off_resonance: bool
-    wrap: float
-
-
-class TrainOptions(TypedDict, total=False):
-    """How a prior is learned: see :class:`mri_ambient.training.run_config.RunOptions`.
-
-    Attributes:
-        accel: R, one or several.
-        init: a prior or a run, or ``bundled``, whose weights the stages of its kinds start from.
-        config: all settings in YAML, which the others overrule.
-        device: auto, cpu, cuda or mps.
-    """
-
-    accel: float | Sequence[float]
-    mask: str
-    loss: str
-    denoiser: str
-    laps: int
-    images: int
-    seed: int
-    init: str | Path
-    config: str | Path
-    device: str
 
 
 def prepare(scan: ScanLike, accel: float | None = None, **options: Unpack[PrepareOptions]) -> PreparedVolume:
@@ -152,8 +100,13 @@ def simulate(subject: int = 0, **settings: Unpack[SimulateOptions]) -> Scan:
         >>> tuple(scan.kspace.shape), scan.fully_sampled
         ((2, 4, 32, 32), True)
     """
-    _check_names(settings, SimulateOptions)
-    return simulated(SimulateSettings(**settings), subject)
+    check_names(settings, SimulateOptions)
+    for name, least in (("matrix", 32), ("slices", 1), ("coils", 1)):
+        check_whole(name, settings.get(name, least), least)
+    if settings.get("snr", 1) <= 0:
+        raise UserError(f"snr {settings.get('snr')}: has to be above 0")
+    contrasts = tuple(as_names(settings.pop("contrasts", ())))
+    return simulated(SimulateSettings(contrasts=contrasts, **settings), subject)
 
 
 def load_prior(path: str | Path = "bundled", kind: Literal["image", "masked"] | None = None) -> Prior:
@@ -211,27 +164,30 @@ def reconstruct(
         >>> result.mean.shape, result.mean.dtype
         ((1, 48, 48), dtype('complex64'))
     """
-    _check_names(options, ReconstructOptions)
-    if samples < 1:
-        raise UserError(f"samples {samples}: has to be at least 1")
-    tuned = options.get("tuned")
+    check_names(options, ReconstructOptions)
+    check_whole("samples", samples, 1)
+    check_whole("seed", seed, None)
+    magnitude, tuned = options.get("reference", "mvue"), options.get("tuned")
+    if magnitude not in NAMES:
+        raise UserError(f"reference {magnitude}: is not one of {', '.join(NAMES)}; choose one of them")
     choices = Choices(
-        methods=tuple(dict.fromkeys((*options.get("beside", COMPANIONS), method))),
+        methods=tuple(dict.fromkeys((*as_names(options.get("beside", COMPANIONS)), method))),
         kept=method,
         prior=Path(prior) if isinstance(prior, str | Path) else None,
         samples=samples,
         tuned=None if tuned is None else Path(tuned),
         seed=seed,
-        magnitude=options.get("reference", "mvue"),
+        magnitude=magnitude,
         force_model=options.get("force_model", False),
         device=device,
     )
     of_scan = {name: value for name, value in options.items() if name in PrepareOptions.__annotations__}
     opened, settings = _opened(scan, accel, of_scan)
-    in_hand = prior
+    in_hand, pixel = prior, options.get("pixel_mm")
     if in_hand is not None and not isinstance(in_hand, str | Path | Prior):
-        rows, columns = opened.kspace.shape[-2:]
-        in_hand = own_prior(in_hand, (rows, columns), options.get("pixel_mm"))
+        in_hand = own_prior(in_hand, (opened.kspace.shape[-2], opened.kspace.shape[-1]), pixel_of(pixel, opened))
+    elif pixel is not None:
+        raise UserError("pixel_mm: is for a denoiser of your own; the prior that is chosen knows its pixel")
     tools = tools_for(choices, in_hand if isinstance(in_hand, Prior) else None)
     return run_methods(*made_ready(opened, settings, choices.magnitude, device), choices, tools)
 
@@ -253,9 +209,10 @@ def train(
     Raises:
         UserError: there is nothing to train on, or a setting can't be; told before the first step.
     """
-    _check_names(options, TrainOptions)
-    accel = options.get("accel")
-    accels = tuple(accel) if isinstance(accel, Sequence) else None if accel is None else (accel,)
+    check_names(options, TrainOptions)
+    for name, least in (("images", 1), ("laps", 0), ("seed", None)):
+        check_whole(name, options.get(name, 1), least)
+    accels = as_accels(options["accel"]) if "accel" in options else None
     init, config = options.get("init"), options.get("config")
     run_options = RunOptions(
         data=Path(data),
@@ -272,17 +229,104 @@ def train(
     return train_run(run_options, Path(config) if config else None, folder, resume, options.get("device", "auto"))[0]
 
 
+def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[CompareOptions]) -> Comparison:
+    """All methods at all R on fully sampled scans, as ``mri-ambient compare`` does: CSV, figures and a page in ``out``.
+
+    A rerun repeats nothing that is finished. A scan that can't be used, or a method that fails on one, is reported and the rest
+    go on. More than one worker needs the usual ``if __name__ == "__main__":`` in a script.
+
+    Args:
+        path: a folder of fully sampled raw scans, or one scan.
+        out: the folder to write.
+        **options: those of :class:`CompareOptions`.
+
+    Returns:
+        The rows, what failed, and what was compared.
+
+    Raises:
+        UserError: no scan can be used, a method or a prior is not there, or ``out`` holds another comparison.
+    """
+    check_names(options, CompareOptions)
+    priors, tuned = options.get("prior", ()), options.get("tuned")
+    settings = CompareSettings(
+        accels=as_accels(options.get("accel", (2, 4, 6, 8))),
+        methods=tuple(as_names(options.get("methods", ()))),
+        priors=tuple(map(Path, [priors] if isinstance(priors, str | Path) else priors)),
+        samples=options.get("samples", 8),
+        slices=options.get("slices"),
+        mask=options.get("mask", "random"),
+        lesions=options.get("lesions", False),
+        tuned=None if tuned is None else Path(tuned),
+        magnitude=options.get("reference", "mvue"),
+        seed=options.get("seed", 0),
+        device=options.get("device", "auto"),
+        spread=Spread(options.get("workers", 0), options.get("dask")),
+        force=options.get("force", False),
+    )
+    return compare_scans(Path(path), Path(out), settings)
+
+
+def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[TuneOptions]) -> Tuning:
+    """Every method's settings chosen on validation scans, as ``mri-ambient tune`` does.
+
+    Args:
+        path: a folder of raw scans, none of them to be tested on, or one scan.
+        out: the file to write; None: tuned.json beside the prior, in the working folder for the bundled one.
+        **options: those of :class:`TuneOptions`.
+
+    Returns:
+        What was chosen, its file, and what failed.
+
+    Raises:
+        UserError: no scan can be used, a method or a prior is not there, or the file exists.
+    """
+    check_names(options, TuneOptions)
+    prior = options.get("prior")
+    settings = TuneSettings(
+        accels=as_accels(options.get("accel", (4, 8))),
+        methods=tuple(as_names(options.get("methods", ()))),
+        prior=None if prior is None else Path(prior),
+        samples=options.get("samples", 4),
+        slices=options.get("slices"),
+        mask=options.get("mask", "random"),
+        seed=options.get("seed", 0),
+        device=options.get("device", "auto"),
+        spread=Spread(options.get("workers", 0), options.get("dask")),
+        force=options.get("force", False),
+    )
+    return tune_methods(Path(path), None if out is None else Path(out), settings)
+
+
 def _opened(scan: ScanLike, accel: float | None, options: Mapping[str, object]) -> tuple[Opened, PrepareSettings]:
     """The scan, and how it is prepared. Raises UserError if they don't go together."""
-    _check_names(options, PrepareOptions)
+    check_names(options, PrepareOptions)
+    for name in ("mask", "maps"):
+        if not isinstance(options.get(name), str | None):
+            raise UserError(f"{name}: is an array here; make a scan of it, ma.Scan.from_arrays(kspace, {name}=...)")
+    if accel is not None and not (isinstance(accel, int | float) and 1 <= accel < float("inf")):
+        raise UserError(f"accel {accel}: is not a number of at least 1")
     settings = PrepareSettings(accel=accel, **options)  # pyright: ignore[reportArgumentType]
     if isinstance(scan, str | Path):
         return read(Path(scan), settings), settings
     if isinstance(scan, np.ndarray | Tensor):
         scan = Scan.from_arrays(scan)
+    if not isinstance(scan, Scan | PreparedVolume):
+        raise UserError(
+            f"scan: is a {type(scan).__name__}; pass a scan, a prepared volume, the path of either, or k-space"
+        )
     return checked(scan, settings, scan.name), settings
 
 
-def _check_names(options: Mapping[str, object], known: type) -> None:
-    for name in options.keys() - known.__annotations__.keys():
-        raise UserError(f"{name}: is no option here; there are {', '.join(known.__annotations__)}")
+def pixel_of(given: float | tuple[float, float] | None, scan: Opened) -> tuple[float, float] | None:
+    """(y, x) in mm. Raises UserError if the scan can't be brought to it."""
+    if given is None:
+        return None
+    fov = scan.field_of_view if isinstance(scan, Scan) else scan.provenance["field_of_view_mm"]
+    if fov is None:
+        raise UserError(
+            f"{scan.name}: doesn't state its field of view, which pixel_mm needs; pass fov_mm to Scan.from_arrays"
+        )
+    y, x = (given, given) if isinstance(given, int | float) else given
+    if not (y > 0 and x > 0):
+        raise UserError(f"pixel_mm {given}: has to be above 0")
+    return float(y), float(x)

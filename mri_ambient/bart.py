@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def _program() -> Path:
     return Path(found)
 
 
-def _wrapper():
+def _wrapper() -> Any:
     try:
         from bart import bart as run
     except ImportError as error:

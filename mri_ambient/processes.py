@@ -28,7 +28,12 @@ class WorkerDied(UserError):
 
 @dataclass(frozen=True)
 class Spread:
-    """Where jobs run: ``workers`` processes of this machine, or the cluster whose scheduler listens at ``dask``."""
+    """Where jobs run.
+
+    Attributes:
+        workers: processes of this machine; 0: this one, so that a script needs no guard against being imported by them.
+        dask: the cluster whose scheduler listens there, tcp://host:8786.
+    """
 
     workers: int = 1
     dask: str | None = None
@@ -51,6 +56,9 @@ def run_jobs(
 
         if spread.dask is not None:
             _run_on_dask(function, jobs, spread.dask, collected)
+        elif spread.workers == 0:
+            for job in jobs:
+                collected(job, partial(function, *job))
         else:
             _run_in_processes(function, jobs, spread.workers, collected)
 

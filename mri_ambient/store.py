@@ -12,7 +12,7 @@ Chunked by slice. The same measured samples give the same bytes.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import h5py
 import numpy as np
@@ -21,11 +21,53 @@ from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
 from mri_ambient.errors import UserError
-from mri_ambient.files import atomic_write
+from mri_ambient.files import atomic_write, refuse_existing
 from mri_ambient.physics.masks import measured_band
 from mri_ambient.physics.sense import Sense, stacked
 
 FORMAT = "mri-ambient prepared volume 2"
+
+
+class Provenance(TypedDict):
+    """How a volume was made.
+
+    Attributes:
+        source: the file's name, or that of arrays in memory.
+        format: what the file was found to be.
+        measured_sha256: of the measured samples and their mask.
+        settings: of the preparation.
+        maps: where they are from.
+        refined_slices: of which the maps were refined.
+        calibrated_on: rows and columns of the ACS, or a sentence.
+        noise_from: where the noise level is from, in words.
+        whitening: absent in older files; what was done to the coils' noise, in words.
+        coils: received, and kept.
+        coil_energy_kept: the least share over slices, of the ACS's energy.
+        notes: sentences on what was odd and what was made of it.
+        subject: a pseudonym of whose scan it is.
+        field_of_view_mm: (y, x).
+        simulated: whether no scanner measured it.
+        geometry: where the slices lie, as JSON.
+        version: of the package.
+    """
+
+    source: str
+    format: str
+    measured_sha256: str
+    settings: dict[str, Any]
+    maps: str
+    refined_slices: NotRequired[list[int]]
+    calibrated_on: list[int] | str
+    noise_from: str
+    whitening: NotRequired[str]
+    coils: list[int]
+    coil_energy_kept: NotRequired[float]
+    notes: list[str]
+    subject: str | None
+    field_of_view_mm: tuple[float, float] | None
+    simulated: bool
+    geometry: NotRequired[dict[str, Any] | None]
+    version: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +87,22 @@ class PreparedVolume:
     noise_std: Float[Tensor, " slice"]
     acs: tuple[int, int]
     coil_transform: Complex[Tensor, "slice coil receive"]
-    provenance: dict[str, Any]
+    provenance: Provenance
     second_maps: Complex[Tensor, "slice coil y x"] | None = None
     coil_return: Complex[Tensor, "slice receive coil"] | None = None
+
+    def save(self, path: Path | str, force: bool = False) -> None:
+        """Write it for training or for another day; a folder of such files is what training takes.
+
+        Args:
+            path: of the file, NAME.h5.
+            force: replace an existing file.
+
+        Raises:
+            UserError: the file exists, or can't be written.
+        """
+        refuse_existing(Path(path), force)
+        write_volume(Path(path), self)
 
     @property
     def sets(self) -> int:
@@ -136,7 +191,7 @@ class Sampling:
     noise_std: Float[Tensor, " slice"]
     acs: tuple[int, int]
     sets: int
-    provenance: dict[str, Any]
+    provenance: Provenance
     subject: str
 
 
@@ -177,12 +232,12 @@ def read_subject(path: Path) -> str:
     return subject_of(read_provenance(path), path)
 
 
-def subject_of(provenance: dict[str, Any], path: Path) -> str:
+def subject_of(provenance: Provenance, path: Path) -> str:
     """The same of a volume whose provenance was read."""
     return provenance.get("subject") or path.stem
 
 
-def read_provenance(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> Provenance:
     """How the volume was made. Raises UserError if the file is not a prepared volume."""
     try:
         with h5py.File(path, "r") as file:

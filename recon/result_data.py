@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -42,11 +42,11 @@ class About(BaseModel):
     seed: int
     seconds: float
     working_matrix: tuple[int, int]
-    settings: dict[str, Any]
-    prior: dict[str, Any] | None
+    settings: Mapping[str, object]
+    prior: Mapping[str, object] | None
     temperature: float | None
     notes: tuple[str, ...]
-    provenance: dict[str, Any]
+    provenance: Mapping[str, object]
     magnitude: Literal["mvue", "rss"] = "mvue"
 
 

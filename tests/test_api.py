@@ -1,5 +1,8 @@
 """The public face: the command's words give the command's numbers; what can't be used is one sentence."""
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -7,8 +10,7 @@ import torch
 from torch import nn
 
 import mri_ambient as ma
-from mri_ambient import api
-from mri_ambient.api import PrepareOptions
+from mri_ambient import words
 from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings
 from mri_ambient.training.run_config import RunOptions
@@ -37,9 +39,9 @@ def test_options_are_the_settings_they_stand_for():
     def fields(settings: type) -> set[str]:
         return set(settings.__dataclass_fields__)  # pyright: ignore[reportAttributeAccessIssue]
 
-    assert set(PrepareOptions.__annotations__) == fields(PrepareSettings) - {"accel", "espirit"}
-    assert set(api.SimulateOptions.__annotations__) == fields(SimulateSettings)
-    assert set(api.TrainOptions.__annotations__) == fields(RunOptions) - {"data"} | {"config", "device"}
+    assert set(words.PrepareOptions.__annotations__) == fields(PrepareSettings) - {"accel", "espirit"}
+    assert set(words.SimulateOptions.__annotations__) == fields(SimulateSettings)
+    assert set(words.TrainOptions.__annotations__) == fields(RunOptions) - {"data"} | {"config", "device"}
 
 
 @pytest.mark.parametrize("words", [("mmps", "--samples 2"), ("l1-wavelet", "--maps espirit --reference rss")])
@@ -230,3 +232,61 @@ def test_training_from_python_is_the_commands(prepared, typed, tmp_path):
     assert weights[0] == weights[1]
     assert prior.card.kind == "masked"
     assert (tmp_path / "python" / "prior.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"mask": np.ones(SIZE, bool)},
+            r"mask: is an array here; make a scan of it, ma.Scan.from_arrays\(kspace, mask=...\)",
+        ),
+        ({"maps": torch.ones(4, SIZE, SIZE)}, "maps: is an array here"),
+        ({"samples": 2.5}, "samples 2.5: has to be a whole number of at least 1"),
+        ({"accel": 0.5}, "accel 0.5: is not a number of at least 1"),
+        ({"reference": "sos"}, "reference sos: is not one of mvue, rss"),
+        ({"pixel_mm": 1.8}, "pixel_mm: is for a denoiser of your own"),
+        ({"pixel_mm": -1, "prior": gaussian, "method": "dds"}, "pixel_mm -1: has to be above 0"),
+    ],
+)
+def test_words_of_another_kind(given, sentence, scan, monkeypatch):
+    """What type checkers find is told to those who have none."""
+    unchecked = ma.reconstruct.__wrapped__ if hasattr(ma.reconstruct, "__wrapped__") else ma.reconstruct
+    with pytest.raises(ma.UserError, match=sentence) as error:
+        unchecked(**({"scan": scan, "method": "cg-sense", "accel": 3, "acs": 8, "beside": ()} | given))
+    assert "\n" not in str(error.value)
+
+
+def test_names_may_be_one_text_or_several(scan):
+    one, several = (quick(scan, beside=names).scores() for names in ("zero-filled, tv", ("zero-filled", "tv")))
+    assert [score.method for score in one] == [score.method for score in several] == ["zero-filled", "tv", "cg-sense"]
+    assert ma.simulate(matrix=32, slices=1, coils=2, contrasts="T1").kspace.shape[0] == 1
+
+
+def test_the_bundled_prior_as_a_module_is_itself(scan):
+    prior = ma.load_prior("bundled")
+    found = [quick(scan, method="dds", prior=p, samples=1).mean for p in ("bundled", prior, prior.as_module())]
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
+def test_a_script_without_a_guard_compares(scans, tmp_path):
+    """In its own process: no worker imports the script again."""
+    (tmp_path / "script.py").write_text(
+        "import mri_ambient as ma\nprint('once')\n"
+        f"found = ma.compare({str(scans / 'subject_0.h5')!r}, 'out', accel=3, methods='zero-filled,cg-sense', slices=1)\n"
+        "print(len(found.rows), found.failed)\n"
+    )
+    made = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.split("\n")[:2] == ["once", "2 []"]
+
+
+def test_simulate_prepare_save_train(tmp_path):
+    for subject in range(2):
+        scan = ma.simulate(subject, matrix=48, slices=2, coils=2)
+        ma.prepare(scan, acs=8).save(tmp_path / "prepared" / f"{scan.name}.h5")
+    prior = ma.train(tmp_path / "prepared", tmp_path / "run", accel="3", images=16, laps=0)
+    assert prior.card.training.accel == (3.0,)
+    with pytest.raises(ma.UserError, match="images 0: has to be a whole number of at least 1"):
+        ma.train(tmp_path / "prepared", tmp_path / "other", images=0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mri_ambient.physics.masks import acs_mask
-from mri_ambient.workflows.comparing import CompareSettings, compare
+from mri_ambient.workflows.comparing import CompareSettings, compare_scans
 
 
 def undersample(source, target, mask) -> None:
@@ -59,7 +59,7 @@ def test_tune_compare_recon(typed, tmp_path, scans):
         lesions=True,
         tuned=Path("t/tuned.json"),
     )
-    found = compare(Path("test"), settings=settings)
+    found = compare_scans(Path("test"), settings=settings)
     assert {path: path.read_bytes() for path in files} == files  # Python's words mean what the command's do
     assert [row.label for row in found.rows] == ["zero-filled", "cg-sense"]
     shutil.copy(scans / "subject_0.h5", tmp_path / "renamed.h5")

@@ -74,7 +74,7 @@ def make_scan(given: Acquired) -> Scan:
     raw = look(raw)
     view = header.field_of_view
     if raw.turned:
-        view = view and view[::-1]
+        view = view and (view[1], view[0])
         sens_maps = None if sens_maps is None else sens_maps.swapaxes(-1, -2)
     sampled, acquired, said = _sampling(raw, header)
     raw = in_one_piece(raw, sampled)

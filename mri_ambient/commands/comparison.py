@@ -55,8 +55,7 @@ def compare(
 
     from mri_ambient.processes import Spread
     from mri_ambient.recon.show.comparison import terminal_tables
-    from mri_ambient.workflows.comparing import CompareSettings
-    from mri_ambient.workflows.comparing import compare as compare_all
+    from mri_ambient.workflows.comparing import CompareSettings, compare_scans
 
     settings = CompareSettings(
         accels=accels,
@@ -73,7 +72,7 @@ def compare(
         spread=Spread(workers, dask),
         force=force,
     )
-    comparison = compare_all(path, out, settings)
+    comparison = compare_scans(path, out, settings)
     for table in terminal_tables(comparison):
         stdout.print(table)
     stdout.print(f"tables, figures and comparison.html in {out}")
@@ -114,8 +113,7 @@ def tune(
 
     from mri_ambient.processes import Spread
     from mri_ambient.recon.show.tuning_table import tuning_table
-    from mri_ambient.workflows.comparing import TuneSettings
-    from mri_ambient.workflows.comparing import tune as tune_all
+    from mri_ambient.workflows.comparing import TuneSettings, tune_methods
 
     settings = TuneSettings(
         accels=wanted,
@@ -129,7 +127,7 @@ def tune(
         spread=Spread(workers, dask),
         force=force,
     )
-    found = tune_all(path, out, settings)
+    found = tune_methods(path, out, settings)
     stdout.print(tuning_table(found.tuned))
     stdout.print(
         f"wrote {found.path}; `compare` and `recon` use it if it is beside the prior, or with --tuned {found.path}"

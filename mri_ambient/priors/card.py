@@ -117,17 +117,25 @@ class Prior:
 
         Args:
             images: complex64, in units of the normalised image (see :func:`mri_ambient.prepare`).
-            sigma: the noise level in the same units; one number, or a tensor that broadcasts to ``[*batch, 1, 1]``.
+            sigma: the noise level in the same units; above 0; one number, or one an image, ``[*batch]`` or ``[*batch, 1, 1]``.
 
         Raises:
-            UserError: the prior is a `masked` one, which denoises behind a scan's coils and lines.
+            UserError: the prior is a `masked` one, which denoises behind a scan's coils and lines; the images aren't
+            complex, or
+                sigma isn't above 0.
         """
         if self.card.kind != "image":
             raise UserError(
                 f"{self.path}: is a prior of kind `{self.card.kind}`, which denoises k-space, not images; choose an `image` one"
             )
-        flat = images.reshape(-1, *images.shape[-2:])
-        level = torch.as_tensor(sigma, dtype=flat.real.dtype).to(flat.device)
+        if not images.is_complex():
+            raise UserError(f"{self.path}: denoises complex images, not {images.dtype}; pass torch.complex64")
+        flat = images.reshape(-1, *images.shape[-2:]).to(torch.complex64)
+        level = torch.as_tensor(sigma, dtype=torch.float32).to(flat.device)
+        if not (level > 0).all():
+            raise UserError(f"{self.path}: sigma has to be above 0; it is the noise level of each part of the images")
+        if level.ndim and level.shape[-2:] != (1, 1):
+            level = level[..., None, None]  # one an image
         levels = level.expand(*images.shape[:-2], 1, 1).flatten()
         sense = whole_image(flat)
         return self.denoiser(sense(flat), sense, levels).reshape(images.shape)
@@ -135,17 +143,20 @@ class Prior:
     def as_module(self) -> nn.Module:
         """An ``nn.Module`` on real channels, ``module(x, sigma)`` with x float32 [batch, 2, y, x] (real, imaginary part)
         and sigma one number or [batch]: what deepinv and others call a denoiser."""
-        return _Channels(self)
+        return PriorModule(self)
 
 
-class _Channels(nn.Module):
+class PriorModule(nn.Module):
+    """A prior as :meth:`Prior.as_module` gives it."""
+
     def __init__(self, prior: Prior):
         super().__init__()
-        self.denoiser, self._prior = prior.denoiser, prior
+        self.denoiser, self.prior = prior.denoiser, prior
 
     def forward(self, x: Float[Tensor, "batch 2 y x"], sigma: float | Float[Tensor, "..."]) -> Tensor:
+        """E[x | x + sigma z]; sigma one number, or one an image."""
         level = torch.as_tensor(sigma, dtype=x.dtype).to(x.device).reshape(-1, 1, 1)
-        return to_channels(self._prior.denoise(to_complex(x), level))
+        return to_channels(self.prior.denoise(to_complex(x), level))
 
 
 def save_prior(folder: Path, denoiser: nn.Module, card: AnyCard) -> AnyCard:

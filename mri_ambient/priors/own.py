@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.sense import Sense
-from mri_ambient.priors.card import Card, Prior, Training
+from mri_ambient.priors.card import Card, Prior, PriorModule, Training
 from mri_ambient.priors.denoisers import Architecture, Denoiser
 
 OwnDenoiser = Callable[[Tensor, Tensor], Tensor]
@@ -28,6 +28,8 @@ def own_prior(denoise: OwnDenoiser, matrix: tuple[int, int], pixel_mm: tuple[flo
     Raises:
         UserError: it is no callable.
     """
+    if isinstance(denoise, PriorModule):
+        return denoise.prior
     if not callable(denoise):
         raise UserError(
             f"prior: is a {type(denoise).__name__}; pass a prior's folder, `bundled`, or a function (images, sigma)"

@@ -35,7 +35,7 @@ class _Settings:
     mask: str = "random"
     seed: int = 0
     device: str = "auto"
-    spread: Spread = field(default_factory=Spread)
+    spread: Spread = field(default_factory=lambda: Spread(0))
     force: bool = False
 
 
@@ -55,7 +55,7 @@ class CompareSettings(_Settings):
         magnitude: of the coil-combined image, or the root sum of squares over the receive coils.
         seed: of every random number.
         device: auto (the accelerator, if there is one), cpu, cuda or mps.
-        spread: over which processes.
+        spread: over which processes; this one.
         force: replace a comparison of other methods or settings.
     """
 
@@ -97,7 +97,7 @@ class Tuning:
     failed: list[str]
 
 
-def compare(
+def compare_scans(
     path: Path | str, out: Path | str = Path("comparison"), settings: CompareSettings | None = None
 ) -> Comparison:
     """All methods at all R on fully sampled scans: rows, CSV, figures and a page in ``out``.
@@ -154,7 +154,7 @@ def compare(
     return comparison
 
 
-def tune(path: Path | str, out: Path | str | None = None, settings: TuneSettings | None = None) -> Tuning:
+def tune_methods(path: Path | str, out: Path | str | None = None, settings: TuneSettings | None = None) -> Tuning:
     """Every method's settings chosen on validation scans, the same number of tries each, for `compare` and `reconstruct`.
 
     By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.

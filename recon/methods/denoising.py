@@ -49,7 +49,7 @@ def denoiser_for(
             flat = apart(flat, sets).flatten(0, 1)
             sense = whole_image(flat)
         else:
-            sense = repeated(measurement.operator, len(images))
+            sense = repeated(measurement.sense, len(images))
             if masks != "scan":
                 sense = sense.with_mask(draw() if fixed is None else fixed)
         levels = sigma.flatten().repeat(len(images)).repeat_interleave(sets)

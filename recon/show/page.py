@@ -190,7 +190,7 @@ def described(result: ResultData) -> dict[str, Facts]:
     if about.prior is not None:
         card, seen = about.prior, about.prior.get("images_seen")
         prior = {
-            "Kind": PRIOR_KINDS.get(card.get("kind", ""), written(card.get("kind"))),
+            "Kind": PRIOR_KINDS.get(str(card.get("kind")), written(card.get("kind"))),
             "Trained on": written(card.get("data")) or "not stated",
             "Images seen": f"{seen:,}" if isinstance(seen, int) else "not stated",
             "Trained at": written(card.get("matrix")),
@@ -200,7 +200,7 @@ def described(result: ResultData) -> dict[str, Facts]:
     return {"Scan": scan, "Reconstruction": recon, "Prior": prior}
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """A value of a file's header, for people."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} = {written(below)}" for key, below in value.items())

@@ -1,0 +1,160 @@
+"""The words that :mod:`mri_ambient.api` understands besides its first arguments, and how they are read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from mri_ambient.errors import UserError
+
+
+class PrepareOptions(TypedDict, total=False):
+    """How a raw scan is prepared: see :class:`mri_ambient.data_prep.prepare.PrepareSettings`."""
+
+    mask: str
+    acs: int | None
+    maps: str | None
+    coils: int | None
+    whiten: str
+    map_sets: str
+
+
+class ReconstructOptions(PrepareOptions, total=False):
+    """Also of :func:`reconstruct`.
+
+    Attributes:
+        beside: methods that are run for comparison, in this order; by default zero-filled and l1-wavelet, ``()`` for none.
+        tuned: the path of settings found by ``tune``; None: those beside the prior.
+        reference: magnitudes, and what errors are measured against: mvue (coil-combined) or rss.
+        force_model: reconstruct even where the coil maps are far from explaining the scan.
+        pixel_mm: (y, x) or one number, the pixel at which the caller's own denoiser was trained; the scan has to state its
+            field of view.
+    """
+
+    beside: Sequence[str]
+    tuned: Path | str | None
+    reference: Literal["mvue", "rss"]
+    force_model: bool
+    pixel_mm: float | tuple[float, float] | None
+
+
+class SimulateOptions(TypedDict, total=False):
+    """What is simulated: see :class:`mri_ambient.data_prep.simulation.simulate.SimulateSettings`."""
+
+    matrix: int
+    slices: int
+    coils: int
+    snr: float
+    seed: int
+    anatomy: str | None
+    contrasts: Sequence[str]
+    off_resonance: bool
+    wrap: float
+
+
+class TuneOptions(TypedDict, total=False):
+    """What :func:`tune` tries.
+
+    Attributes:
+        accel: R, one or several.
+        methods: names; by default all that this machine can run.
+        prior: a folder, of a prior or a run; None: the newest finished run's, else the bundled one.
+        samples: K.
+        slices: only so many of each scan, the middle ones; None: all.
+        mask: the kind of mask.
+        seed: of every random number.
+        device: auto, cpu, cuda or mps.
+        workers: processes; 0: this one.
+        dask: a Dask scheduler, tcp://host:8786.
+        force: replace what is there.
+    """
+
+    accel: float | str | Sequence[float]
+    methods: str | Sequence[str]
+    prior: str | Path | None
+    samples: int
+    slices: int | None
+    mask: str
+    seed: int
+    device: str
+    workers: int
+    dask: str | None
+    force: bool
+
+
+class CompareOptions(TypedDict, total=False):
+    """What :func:`compare` compares; what isn't named here is as in :class:`TuneOptions`.
+
+    Attributes:
+        prior: a folder, or several.
+        lesions: also insert some: does their contrast return?
+        tuned: the path of settings found by :func:`tune`; None: those beside the prior.
+        reference: magnitudes, and what errors are measured against: mvue (coil-combined) or rss.
+    """
+
+    accel: float | str | Sequence[float]
+    methods: str | Sequence[str]
+    prior: str | Path | Sequence[str | Path]
+    samples: int
+    slices: int | None
+    mask: str
+    lesions: bool
+    tuned: str | Path | None
+    reference: Literal["mvue", "rss"]
+    seed: int
+    device: str
+    workers: int
+    dask: str | None
+    force: bool
+
+
+class TrainOptions(TypedDict, total=False):
+    """How a prior is learned: see :class:`mri_ambient.training.run_config.RunOptions`.
+
+    Attributes:
+        accel: R, one or several.
+        init: a prior or a run, or ``bundled``, whose weights the stages of its kinds start from.
+        config: all settings in YAML, which the others overrule.
+        device: auto, cpu, cuda or mps.
+    """
+
+    accel: float | str | Sequence[float]
+    mask: str
+    loss: str
+    denoiser: str
+    laps: int
+    images: int
+    seed: int
+    init: str | Path
+    config: str | Path
+    device: str
+
+
+def check_names(options: Mapping[str, object], known: type) -> None:
+    """Raises UserError if an option is none of the TypedDict's."""
+    for name in options.keys() - known.__annotations__.keys():
+        raise UserError(f"{name}: is no option here; there are {', '.join(known.__annotations__)}")
+
+
+def check_whole(name: str, value: object, least: int | None) -> None:
+    """Raises UserError if it is no whole number, or below ``least``."""
+    if not isinstance(value, int) or (least is not None and value < least):
+        raise UserError(
+            f"{name} {value}: has to be a whole number" + (f" of at least {least}" if least is not None else "")
+        )
+
+
+def as_names(given: str | Sequence[str]) -> list[str]:
+    """One name, several separated by commas, or a sequence of names."""
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else list(given)
+
+
+def as_accels(given: float | str | Sequence[float]) -> tuple[float, ...]:
+    """One or several; ``"2,4"`` as on the command line."""
+    several = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+    try:
+        accels = tuple(float(one) for one in several)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"accel {given}: is not a number or several; write 4 or (2, 4, 6, 8)") from error
+    if not all(1 <= accel < float("inf") for accel in accels):
+        raise UserError(f"accel {given}: an acceleration is at least 1")
+    return accels
