@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
+from mri_ambient.physics.acs import acs_mask
 from mri_ambient.physics.mask_kinds.kind import MaskKind
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.masks import (
-    acs_mask,
     line_count,
     line_mask,
     measured_probability,
