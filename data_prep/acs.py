@@ -7,7 +7,7 @@ from torch import Tensor
 from mri_ambient.data_prep.readout import crop_mask
 from mri_ambient.data_prep.scan import Scan, Source
 from mri_ambient.errors import UserError
-from mri_ambient.physics.poisson_disc import centre_box
+from mri_ambient.physics.acs import centre_box
 
 DEFAULT_SHARE = 0.08  # of the columns, where the scan is fully sampled and nobody says
 FEWEST = 4

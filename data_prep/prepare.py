@@ -20,6 +20,7 @@ from mri_ambient.data_prep.scan import Scan
 from mri_ambient.devices import device_of
 from mri_ambient.errors import UserError
 from mri_ambient.physics.fourier import ifft2c
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume
 
@@ -83,7 +84,7 @@ def prepare(scan: Scan, settings: PrepareSettings = AS_IT_IS, device: str = "aut
             f"{scan.source}: holds no noise scan; leave out --whiten noise-scan, and each coil is only scaled"
         )
     source = choose_source(scan, settings.maps, settings.map_sets, settings.accel)
-    if settings.accel is not None and settings.mask == "poisson":
+    if settings.accel is not None and not MASK_KINDS[settings.mask].lines:
         scan = replace(scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None)  # a 2-D mask is not croppable
     rows, columns = target_rows(scan), scan.kspace.shape[-1]
     own = scan.reference is None or scan.fully_sampled  # whether its own lines calibrate the coils
@@ -201,9 +202,9 @@ def draw_masks(
         return scan.mask.expand(slices, *scan.mask.shape).clone(), acs
     if not scan.fully_sampled:
         raise UserError(f"{scan.source}: is already undersampled; leave --accel out to use its own sampling")
-    if settings.mask == "poisson" and len(scan.mask) > 1:
-        raise UserError(f"{scan.source}: has rows that no readout fills; leave out --mask poisson")
-    if settings.mask == "poisson":
+    if not MASK_KINDS[settings.mask].lines and len(scan.mask) > 1:
+        raise UserError(f"{scan.source}: has rows that no readout fills; leave out --mask {settings.mask}")
+    if not MASK_KINDS[settings.mask].lines:
         acs = (min(acs[1], rows), acs[1])
     kind, accel = settings.mask, settings.accel
     try:

@@ -6,6 +6,7 @@ import torch
 
 from mri_ambient.data_prep.prepare import measured_hash
 from mri_ambient.errors import UserError
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.store import PreparedVolume
 
@@ -18,7 +19,7 @@ def undersample(volume: PreparedVolume, accel: float, kind: str) -> PreparedVolu
     if not volume.fully_sampled:
         raise UserError(f"{volume.name}: is already undersampled; leave --accel out to use its own sampling")
     rows, acs = volume.kspace.shape[-2], volume.acs
-    if kind == "poisson":
+    if not MASK_KINDS[kind].lines:
         acs = (min(acs[1], rows), acs[1])
     try:
         masks = [slice_mask(volume.name, i, kind, accel, acs, volume.acquired, rows) for i in range(len(volume.mask))]

@@ -1,6 +1,7 @@
 """What the package does, for Python: the stages composed, with the words and the numbers of the command."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -106,7 +107,8 @@ def simulate(subject: int = 0, **settings: Unpack[SimulateOptions]) -> Scan:
     if settings.get("snr", 1) <= 0:
         raise UserError(f"snr {settings.get('snr')}: has to be above 0")
     contrasts = tuple(as_names(settings.pop("contrasts", ())))
-    return simulated(SimulateSettings(contrasts=contrasts, **settings), subject)
+    given = SimulateSettings(**settings)  # pyright: ignore[reportArgumentType]
+    return simulated(replace(given, contrasts=contrasts), subject)
 
 
 def load_prior(path: str | Path = "bundled", kind: Literal["image", "masked"] | None = None) -> Prior:

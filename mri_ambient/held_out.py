@@ -8,8 +8,8 @@ from jaxtyping import Bool, Complex, Float
 from torch import Generator, Tensor
 
 from mri_ambient.measurement import Measurement
+from mri_ambient.physics.acs import centre_box
 from mri_ambient.physics.masks import measured_band, remove_samples
-from mri_ambient.physics.poisson_disc import centre_box
 
 SHARE = 0.3  # of the measured outer lines (or samples) that are hidden
 

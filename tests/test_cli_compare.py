@@ -8,7 +8,7 @@ import h5py
 import pytest
 import torch
 
-from mri_ambient.physics.masks import acs_mask
+from mri_ambient.physics.acs import acs_mask
 from mri_ambient.workflows.comparing import CompareSettings, compare_scans
 
 

@@ -4,7 +4,8 @@ from torch import Generator
 
 from mri_ambient.held_out import held_out_error, noise_energy, shown_part
 from mri_ambient.measurement import Measurement
-from mri_ambient.physics.masks import acs_mask, remove_lines
+from mri_ambient.physics.acs import acs_mask
+from mri_ambient.physics.masks import remove_lines
 from mri_ambient.physics.sense import Sense
 
 SIZE, ACS = 24, 6

@@ -15,9 +15,9 @@ from torch import Generator, Tensor
 
 from mri_ambient.data_prep.acs import box_of
 from mri_ambient.data_prep.coils.calibration import calibration_box, principal_coil
+from mri_ambient.physics.acs import centre_box
 from mri_ambient.physics.fourier import fft2c
 from mri_ambient.physics.masks import remove_samples
-from mri_ambient.physics.poisson_disc import centre_box
 from mri_ambient.physics.resolution import resize_kspace, resize_maps, resize_mask
 from mri_ambient.physics.sense import Sense
 from mri_ambient.physics.solvers import data_consistency

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mri_ambient.commands.options import Seed, parse_widths
+from mri_ambient.commands.options import Device, Seed, parse_widths
 from mri_ambient.images.registry import CORRUPTIONS, RULES
 
 
@@ -34,6 +34,7 @@ def train_images(
         Path | None, typer.Option("--init", help="Fine-tune this `pixel` prior; its architecture is taken over.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    device: Device = "auto",
 ) -> None:
     """Learn a prior of images whose pixels are missing or noisy: the image domain's corruptions, no coils."""
     from mri_ambient.console import stderr
@@ -45,5 +46,6 @@ def train_images(
     settings |= {"rule": rule, "seed": seed, "images": images}
     start = load_pixel_prior(prior_folder(init)) if init else None
     config = image_config(file, settings, parse_widths(widths), start)
-    prior = run_images(config, out or Path("runs") / f"{file.stem}-{corruption}-{config.training.rule}", resume, start)
+    folder = out or Path("runs") / f"{file.stem}-{corruption}-{config.training.rule}"
+    prior = run_images(config, folder, resume, start, device)
     stderr.print(f"prior ({prior.card.kind}) and samples.png in {prior.path}")

@@ -5,15 +5,16 @@ from typing import Annotated
 
 import typer
 
-from mri_ambient.commands.options import DENOISERS, Device, one_of, parse_accels
-from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
+from mri_ambient.commands.options import Device, one_of, parse_accels
+from mri_ambient.physics.mask_kinds.registry import TRAINABLE
+from mri_ambient.priors.registry import DENOISERS
 from mri_ambient.training.losses.registry import LOSSES
 
 
 def train(
     data: Annotated[Path | None, typer.Option("--data", help="Prepared volumes (default: prepared).")] = None,
     accel: Annotated[str | None, typer.Option("--accel", help="R, or several: 2,4,6,8 (default: 4).")] = None,
-    mask: Annotated[str | None, one_of("--mask", MASK_KINDS, "Of lines; default: random.")] = None,
+    mask: Annotated[str | None, one_of("--mask", TRAINABLE, "Default: random.")] = None,
     loss: Annotated[
         str | None, one_of("--loss", LOSSES, "Default: weighted; l1-edm is a control without an ambient stage.")
     ] = None,

@@ -11,8 +11,6 @@ from mri_ambient.errors import UserError
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.recon.methods.registry import METHODS
 
-DENOISERS = ("unrolled", "unet")
-
 
 def check_choice(option: str, value: str, choices: Iterable[str]) -> str:
     """The value. Raises UserError if it is not one of the choices."""

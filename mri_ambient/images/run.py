@@ -97,13 +97,23 @@ def architecture_for(data: Images, config: ImageConfig, widths: tuple[int, ...])
     return PixelArchitecture(channels=batch.images.shape[1], widths=widths, sigma_data=round(power.item() ** 0.5, 3))
 
 
-def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPrior | None = None) -> PixelPrior:
+def run_images(
+    config: ImageRunConfig, folder: Path, resume: bool, init: PixelPrior | None = None, device: str = "auto"
+) -> PixelPrior:
     """Train, save the prior with every checkpoint, draw samples. A finished run is not repeated.
 
-    Raises UserError if ``folder`` holds a run and ``resume`` is False, or another run than ``config``, or if ``init`` is of
-    another architecture.
+    Args:
+        config: all settings.
+        folder: of the run.
+        resume: continue the run there.
+        init: the prior whose weights it starts from.
+        device: that trains and samples, as of :func:`mri_ambient.devices.device_of`.
+
+    Raises:
+        UserError: ``folder`` holds a run and ``resume`` is False, or another run than ``config``; or ``init`` is of another
+            architecture; or the device is not here.
     """
-    settings = config.training
+    settings, ranks = config.training, current_ranks(device)
     if init is not None and init.denoiser.architecture != settings.architecture:
         raise UserError(
             f"{init.path}: has the architecture {init.denoiser.architecture}, the run {settings.architecture}; give --init a "
@@ -114,7 +124,6 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
         raise UserError(
             f"{config.images}: has other images than when the run was set up; train a new one with another --out"
         )
-    ranks = current_ranks()
     if ranks.first:
         claim(folder, config, resume)
     ranks.wait()
@@ -136,8 +145,8 @@ def run_images(config: ImageRunConfig, folder: Path, resume: bool, init: PixelPr
     if steps_done(folder) >= settings.steps:
         stderr.print(f"{folder}: finished already")
     else:
-        train(ImageTask(data, settings), settings, folder, save, init.denoiser if init else None)
-    prior = load_pixel_prior(folder)
+        train(ImageTask(data, settings), settings, folder, save, init.denoiser if init else None, ranks=ranks)
+    prior = load_pixel_prior(folder, ranks.device)
     if ranks.first:
         images = sample_pixels(prior, GRID, STEPS, settings.seed)
         draw_pixels(folder / "samples.png", images, f"{GRID} samples: {settings.corruption}, {settings.rule}")

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
-from mri_ambient.physics.mask_kinds.kind import LineMask, acs_mask
+from mri_ambient.physics.acs import acs_mask
+from mri_ambient.physics.mask_kinds.kind import LineMask
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.physics.seeds import seed_of
 

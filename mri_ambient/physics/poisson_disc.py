@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from mri_ambient.physics.acs import centre_box
+
 SLOPE = 2.0  # samples are 1 + SLOPE * rho times as far apart as in the centre; rho is 1 in the middle of an edge
 SURPLUS = 1.05  # of the darts over the wanted count
 
@@ -40,14 +42,6 @@ def poisson_disc_mask(
     kept = torch.randperm(len(darts), generator=generator)[:wanted].numpy()
     mask.view(-1)[torch.from_numpy(darts[kept])] = True
     return mask
-
-
-def centre_box(size: tuple[int, int], rows: int, columns: int) -> Mask:
-    """True on the central ``size`` samples, around DC at N // 2."""
-    box = torch.zeros(rows, columns, dtype=torch.bool)
-    top, left = rows // 2 - size[0] // 2, columns // 2 - size[1] // 2
-    box[top : top + size[0], left : left + size[1]] = True
-    return box
 
 
 def relative_spacing(rows: int, columns: int) -> Float[np.ndarray, "y x"]:

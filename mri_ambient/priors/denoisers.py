@@ -7,20 +7,29 @@ transforms and the conjugate gradients stay in float32, the U-Nets may run in bf
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from jaxtyping import Complex, Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from mri_ambient.devices import fast_bfloat16
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.sense import Sense, apart
 from mri_ambient.physics.solvers import regularised_solution
+from mri_ambient.priors.registry import DENOISERS
 from mri_ambient.priors.unet import UNet
 
 SMALLEST_SIGMA = 0.01  # seldom seen in training below it
+
+
+def known(denoiser: str) -> str:
+    """The name of a denoiser. Raises PydanticCustomError if there is none of that name."""
+    if denoiser not in DENOISERS:
+        raise PydanticCustomError("denoiser", f"{denoiser} is no denoiser; choose one of {', '.join(DENOISERS)}")  # pyright: ignore[reportArgumentType]
+    return denoiser
 
 
 class Architecture(BaseModel):
@@ -28,7 +37,7 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    denoiser: Literal["unrolled", "unet"] = "unrolled"
+    denoiser: Annotated[str, AfterValidator(known)] = "unrolled"
     widths: tuple[Annotated[int, Field(gt=0, multiple_of=8)], ...] = Field(default=(32, 64, 96), min_length=1)
     sigma_data: float = Field(default=0.3, gt=0)
     rounds: int = Field(default=2, ge=1)
@@ -127,9 +136,6 @@ class UnrolledDenoiser(Denoiser):
             anchor = solution + sigma_data * to_complex(self.run(unet, images, conditions, sense.sets))
         assert anchor is not None
         return anchor
-
-
-DENOISERS: dict[str, type[Denoiser]] = {"unrolled": UnrolledDenoiser, "unet": UNetDenoiser}
 
 
 def build_denoiser(architecture: Architecture) -> Denoiser:

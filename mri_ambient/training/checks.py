@@ -24,12 +24,17 @@ def check_noise_levels(data: MeasuredSlices, loss: str) -> None:
 
 
 def check_complete(data: MeasuredSlices, loss: str) -> None:
-    """Raises UserError if a volume is undersampled: that loss would take what was not measured for 0."""
+    """Raises UserError if a volume is undersampled, or lacks rows: that loss would take what was not measured for 0."""
     for path, sampling in data.volumes.items():
-        if not (sampling.mask[:, 0] | ~sampling.acquired).all():
+        if not (sampling.mask.any(-2) | ~sampling.acquired).all():
             raise UserError(
                 f"{path}: is undersampled, and --loss {loss} learns from complete scans; prepare those without --accel, or "
                 "train with --loss weighted"
+            )
+        if not sampling.mask.any(-1).all():
+            raise UserError(
+                f"{path}: has rows that no readout fills, and --loss {loss} learns from complete scans; train with --loss "
+                "weighted"
             )
 
 
@@ -37,7 +42,7 @@ def check_measured_lines(data: MeasuredSlices) -> None:
     """Raises UserError if a slice has lines that masks of the stated kind can't have together with the others (q = 0)."""
     for path, index in spread(data):
         sampling = data.volumes[path]
-        mask, acs = data.mask_of(path, index), sampling.acs[1]
+        mask, acs = data.mask_of(path, index).any(-2), sampling.acs[1]
         generator = Generator().manual_seed(index)
         further = remove_lines(mask, acs, max(1, (int(mask.sum()) - acs) // 2), generator)
         q = measured_probability(data.kind, further, acs, int(mask.sum()), sampling.acquired)
@@ -57,9 +62,15 @@ def identifiability(data: MeasuredSlices) -> Iterator[str]:
     """
     places = spread(data)
     masks = {place: data.mask_of(*place) for place in places}
+    empty = [int((~mask.any(-1)).sum()) for mask in masks.values()]
+    if any(empty):
+        yield (
+            f"{sum(map(bool, empty))} of {len(empty)} slices looked at have rows that no readout fills (padding, an asymmetric "
+            f"echo), up to {max(empty)}: their losses teach nothing of these rows; add scans whose readouts are whole"
+        )
     by_width: dict[int, list[tuple]] = {}
     for (path, _), mask in masks.items():
-        by_width.setdefault(len(mask), []).append((mask, data.volumes[path].acquired))
+        by_width.setdefault(mask.shape[-1], []).append((mask.any(-2), data.volumes[path].acquired))
     for width, pairs in by_width.items():
         measured = torch.stack([mask for mask, _ in pairs]).any(0)
         acquired = torch.stack([lines for _, lines in pairs]).any(0)
@@ -70,7 +81,7 @@ def identifiability(data: MeasuredSlices) -> Iterator[str]:
                 f"{never} of {int(acquired.sum())} lines (of scans {width} columns wide) are measured in none of {len(pairs)} "
                 f"slices looked at ({why}): nothing can be learned of them; add scans whose masks have other lines"
             )
-    if MASK_KINDS[data.kind].gives_away and any(not mask.all() for mask in masks.values()):
+    if MASK_KINDS[data.kind].gives_away and any(not mask.any(-2).all() for mask in masks.values()):
         yield (
             f"{data.kind}: the lines that are shown give away which others were measured, so that the rest (q = 0) is taught "
             "by no slice with the same offset; random or gaussian masks teach every line"

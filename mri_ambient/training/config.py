@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
@@ -45,6 +45,18 @@ class LoopConfig(BaseModel):
     clip: float = Field(default=1.0, gt=0)
     seed: int = 0
     save_every: int = Field(default=50, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_schedule(cls, settings: object) -> object:
+        """Older runs name the schedule of the learning rate, of which there is one now."""
+        if not isinstance(settings, dict) or "schedule" not in settings:
+            return settings
+        schedule = settings["schedule"]
+        if schedule != "cosine":
+            why = f"`schedule` can't be {schedule}: there is one, cosine; leave it out"
+            raise PydanticCustomError("schedule", why)  # pyright: ignore[reportArgumentType]
+        return {name: value for name, value in settings.items() if name != "schedule"}
 
     @property
     def steps(self) -> int:

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.fourier import fft2c, fftc, ifftc
-from mri_ambient.physics.masks import slice_mask
+from mri_ambient.physics.masks import measured_band, slice_mask
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import Sense, apart, whole_image
 from mri_ambient.store import Sampling, dataset, read_sampling, read_slice
@@ -32,10 +32,10 @@ def strip(measurement: Measurement, axis: int, size: int, generator: Generator) 
     """A random part of the field of view along an axis that is fully sampled.
 
     The Fourier transform over a fully sampled axis commutes with the mask, so the strip is a scan of its own, measured
-    by the same lines: no approximation.
+    by the same lines: no approximation. Readouts that fill only a band of rows have no such axis.
 
     Args:
-        measurement: slices behind line masks.
+        measurement: slices behind line masks of one row.
         axis: -2, the readout, or -1 if all lines are measured.
         size: of the part, in pixels.
         generator: on the CPU.
@@ -94,7 +94,8 @@ class MeasuredSlices:
     """The slices of prepared volumes, each behind its own mask M.
 
     A volume that is undersampled keeps its mask. Of a fully sampled one, each slice gets one mask for ever, drawn from a
-    seed that depends on (volume, slice, R, kind) alone; with several ``accels`` each slice belongs to one of them.
+    seed that depends on (volume, slice, R, kind) alone; with several ``accels`` each slice belongs to one of them. Where
+    readouts fill only a band of rows (padding, an asymmetric echo), so does M.
 
     Args:
         volumes: of :func:`read_volumes`.
@@ -102,26 +103,26 @@ class MeasuredSlices:
         kind: of the masks.
 
     Raises:
-        UserError: a volume is sampled along both axes.
+        UserError: a volume has samples scattered along both axes.
     """
 
     def __init__(self, volumes: Volumes, accels: Sequence[float], kind: str):
         self.volumes, self.accels, self.kind = volumes, tuple(accels), kind
-        self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)  # by shape and sets of maps
+        self.groups: dict[tuple[int, ...], list[tuple[Path, int]]] = defaultdict(list)  # what can be stacked
         for path, sampling in volumes.items():
-            if sampling.mask.shape[1] != 1:
+            if measured_band(sampling.mask) is None:
                 raise UserError(
                     f"{path}: is sampled along both axes, and training takes line masks only; move it elsewhere"
                 )
             slices, *shape = sampling.shape
-            self.groups[(*shape, sampling.sets)] += [(path, i) for i in range(slices)]
+            self.groups[(*shape, sampling.sets, sampling.mask.shape[1])] += [(path, i) for i in range(slices)]
 
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
     @property
     def matrix(self) -> tuple[int, int]:
-        _, rows, columns, _ = pick_group(self.groups, Generator().manual_seed(0))
+        _, rows, columns, *_ = pick_group(self.groups, Generator().manual_seed(0))
         return rows, columns
 
     def batch(self, size: int, generator: Generator) -> Measurement:
@@ -134,35 +135,39 @@ class MeasuredSlices:
     def complete(self, path: Path, index: int) -> Measurement | None:
         """All that was measured of one slice, if that is every acquired line: of no use to training."""
         sampling = self.volumes[path]
-        own = sampling.mask[index, 0]
-        return self._behind(own, path, index) if (own | ~sampling.acquired).all() else None
+        return self._behind(sampling.mask[index], path, index) if has_all_lines(sampling, index) else None
 
-    def _behind(self, mask: Bool[Tensor, " x"], path: Path, index: int) -> Measurement:
+    def _behind(self, mask: Bool[Tensor, "#y x"], path: Path, index: int) -> Measurement:
         sampling = self.volumes[path]
         kspace, maps = read_slice(path, index)
         return Measurement(
             torch.where(mask, kspace, 0),
-            Sense(maps, mask.view(1, 1, -1), sampling.sets),
+            Sense(maps, mask[None], sampling.sets),
             sampling.noise_std[index : index + 1],
             (sampling.acs[1],),
             (f"{path} slice {index}",),
             sampling.acquired[None],
         )
 
-    def mask_of(self, path: Path, index: int) -> Bool[Tensor, " x"]:
+    def mask_of(self, path: Path, index: int) -> Bool[Tensor, "#y x"]:
         """M of a slice."""
         sampling = self.volumes[path]
-        own = sampling.mask[index, 0]
-        if not (own | ~sampling.acquired).all():
+        own = sampling.mask[index]
+        if not has_all_lines(sampling, index):
             return own
         choice = seed_of(path.stem, index, 0, "which acceleration") % len(self.accels)
         accel = self.accels[choice]
         if accel == 1:
             return own
         try:
-            return slice_mask(path.stem, index, self.kind, accel, sampling.acs, sampling.acquired, 1)[0]
+            return own & slice_mask(path.stem, index, self.kind, accel, sampling.acs, sampling.acquired, 1)
         except ValueError as error:
             raise UserError(f"{path.stem}: {error}; ask for a smaller --accel") from error
+
+
+def has_all_lines(sampling: Sampling, index: int) -> bool:
+    """Whether every acquired line of a slice is measured, in the rows that readouts fill."""
+    return bool((sampling.mask[index].any(-2) | ~sampling.acquired).all())
 
 
 def volumes_in(folder: Path) -> list[Path]:

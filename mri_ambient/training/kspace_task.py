@@ -54,11 +54,12 @@ class KspaceTask:
         return build_denoiser(self.config.architecture)
 
     def draw(self, step: int) -> DrawnSlices:
-        """What step number ``step`` trains on."""
+        """What step number ``step`` trains on: strips of slices whose readouts are whole, else slices."""
         config = self.config
         generator = Generator().manual_seed(config.seed * 1_000_003 + step)
         drawn = random_phase(self.data.batch(config.batch, generator), generator)
-        if config.strip and step < config.strip_share * config.steps:
+        whole_readouts = drawn.sense.mask.shape[-2] == 1
+        if whole_readouts and config.strip and step < config.strip_share * config.steps:
             drawn = strip(drawn, -2, min(config.strip, drawn.matrix[0]), generator)
             nothing_hidden = config.accel == (1.0,) and bool(drawn.sense.mask.all())
             if nothing_hidden:  # the columns may be cut as well, to a square patch
@@ -87,10 +88,11 @@ class KspaceTask:
 
 def draw_shown(drawn: Measurement, config: TrainConfig, generator: Generator) -> Shown:
     """M~: some outer lines of M removed afresh each time; of a loss that needs complete scans, a fresh mask at one of the
-    accelerations."""
+    accelerations. Of the rows that readouts fill, all stay."""
     masks, probabilities = [], []
-    every = torch.ones_like(drawn.sense.mask[:, 0]) if drawn.acquired is None else drawn.acquired
-    for mask, acquired, acs in zip(drawn.sense.mask[:, 0], every, drawn.acs, strict=True):
+    measured = drawn.sense.mask.any(-2)
+    every = torch.ones_like(measured) if drawn.acquired is None else drawn.acquired
+    for mask, acquired, acs in zip(measured, every, drawn.acs, strict=True):
         if LOSSES[config.loss].needs_complete:
             accel = config.accel[int(torch.randint(len(config.accel), (1,), generator=generator))]
             further = mask if accel == 1 else line_mask(config.mask, accel, acs, acquired, generator)
@@ -103,4 +105,4 @@ def draw_shown(drawn: Measurement, config: TrainConfig, generator: Generator) ->
             q = measured_probability(config.mask, further, acs, lines, acquired)
         masks.append(further)
         probabilities.append(q)
-    return Shown(torch.stack(masks).unsqueeze(1), torch.stack(probabilities).unsqueeze(1))
+    return Shown(drawn.sense.mask & torch.stack(masks).unsqueeze(1), torch.stack(probabilities).unsqueeze(1))

@@ -68,7 +68,7 @@ def complete_slices(data: MeasuredSlices) -> list[Complete]:
         for path, index in islice(places, step // 2, None, step):
             whole = data.complete(path, index)
             if whole is not None:
-                pairs.append((whole.with_mask(data.mask_of(path, index).view(1, 1, -1)), whole.adjoint))
+                pairs.append((whole.with_mask(data.mask_of(path, index)[None]), whole.adjoint))
         for first in range(0, len(pairs), BATCH):
             batches, truths = zip(*pairs[first : first + BATCH], strict=True)
             found.append(Complete(stack(batches), torch.cat(truths)))

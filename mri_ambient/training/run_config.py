@@ -141,11 +141,12 @@ def configure(options: RunOptions, file: Path | None = None) -> tuple[RunConfig,
     Raises:
         UserError: a setting is wrong, two contradict each other, or there is nothing to train on.
     """
-    before = None if file is None else read_config(file)
-    volumes = read_volumes(options.data or (before.data if before else PREPARED))
-    if before is not None:
-        return override(before, options), volumes
-    return default_config(options, sum(sampling.shape[0] for sampling in volumes.values())), volumes
+    # a wrong setting is found before the volumes are opened, which say only how many slices there are
+    made = default_config(options, 1) if file is None else override(read_config(file), options)
+    volumes = read_volumes(options.data or (PREPARED if file is None else made.data))
+    if file is None:
+        made = default_config(options, sum(sampling.shape[0] for sampling in volumes.values()))
+    return made, volumes
 
 
 def default_config(options: RunOptions, slices: int = 0) -> RunConfig:

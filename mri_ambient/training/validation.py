@@ -20,10 +20,10 @@ class HeldOut:
     """Slices, and the lines of them that the denoiser is shown."""
 
     measurement: Measurement
-    shown: Bool[Tensor, "slice 1 x"]
+    shown: Bool[Tensor, "slice #y x"]
 
     @property
-    def hidden(self) -> Bool[Tensor, "slice 1 x"]:
+    def hidden(self) -> Bool[Tensor, "slice #y x"]:
         """M' = M - M~, the lines that were measured and are not shown."""
         return self.measurement.sense.mask & ~self.shown
 
@@ -52,7 +52,7 @@ def held_out_error(denoiser: Denoiser, held: Sequence[HeldOut]) -> float:
     return (wrong / max(energy, 1e-30)) ** 0.5
 
 
-def _shown(batch: Measurement, generator: Generator) -> Bool[Tensor, "slice 1 x"]:
+def _shown(batch: Measurement, generator: Generator) -> Bool[Tensor, "slice #y x"]:
     masks = [
         held_out.shown_part(mask, (1, acs), generator) for mask, acs in zip(batch.sense.mask, batch.acs, strict=True)
     ]

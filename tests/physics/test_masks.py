@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from mri_ambient.errors import UserError
+from mri_ambient.physics.acs import acs_mask
 from mri_ambient.physics.mask_kinds.kind import MaskKind
-from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
+from mri_ambient.physics.mask_kinds.registry import MASK_KINDS, TRAINABLE
 from mri_ambient.physics.masks import (
-    acs_mask,
     line_count,
     line_mask,
     measured_probability,
@@ -136,3 +136,7 @@ def test_a_kind_of_ones_own_is_one_object(monkeypatch):
     assert not MASK_KINDS["first"].trains
     with pytest.raises(ValueError, match="first masks have no known probability"):
         measured_probability("first", acs_mask(16, 4), 4, 8, acquired)
+
+
+def test_help_lists_the_kinds_that_train():
+    assert [name for name, kind in MASK_KINDS.items() if kind.trains] == list(TRAINABLE)

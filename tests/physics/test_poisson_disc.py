@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 
+from mri_ambient.physics.acs import centre_box
 from mri_ambient.physics.masks import line_count, slice_mask
 from mri_ambient.physics.poisson_disc import (
-    centre_box,
     poisson_disc_mask,
     relative_spacing,
 )

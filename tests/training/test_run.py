@@ -138,6 +138,45 @@ def test_killed_and_resumed_is_bit_identical(prepared, finished, tmp_path):
     assert_equal(folder, finished)
 
 
+def test_an_older_run_goes_on(prepared, finished, tmp_path, monkeypatch):
+    """Its run.json still names the one schedule of the learning rate; it was killed between two checkpoints."""
+    folder, steps = tmp_path / "older", iter(range(5))
+    step = torch.optim.Adam.step
+
+    def dying(self, *arguments):
+        next(steps)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", dying)
+    with pytest.raises(StopIteration):
+        run(config(prepared), folder, resume=False)
+    monkeypatch.undo()
+    assert (folder / CHECKPOINT).exists()
+    older = with_schedule(folder / RUN, "cosine")
+    run(read_config(folder / RUN), folder, resume=True)
+    assert_equal(folder, finished)
+    assert "schedule" in older
+    assert "schedule" not in (folder / RUN).read_text()
+
+
+@pytest.mark.parametrize("stage", ["ambient", "laps"])
+def test_no_other_schedule(stage, finished, tmp_path):
+    copy = Path(shutil.copy(finished / RUN, tmp_path))
+    with_schedule(copy, "constant", (stage,))
+    with pytest.raises(UserError, match=rf"{stage}.*`schedule` can't be constant: there is one, cosine; leave it out"):
+        read_config(copy)
+
+
+def with_schedule(path: Path, schedule: str, stages: tuple[str, ...] = ("ambient", "laps")) -> str:
+    """Write into a run.json what older ones have; returns it."""
+    made = json.loads(path.read_text())
+    for stage in stages:
+        for settings in made[stage] if stage == "laps" else [made[stage]]:
+            settings["schedule"] = schedule
+    path.write_text(json.dumps(made))
+    return path.read_text()
+
+
 def test_a_run_goes_on_with_the_volumes_it_began_with(prepared, scans, tmp_path):
     """One more, or one prepared otherwise, is another run. `compare` and `audit` know them too."""
     data, folder = tmp_path / "data", tmp_path / "run"
@@ -188,6 +227,8 @@ def test_each_volume_is_opened_once_before_the_first_step(prepared, tmp_path, mo
 
 @pytest.mark.parametrize(("setting", "value"), [("mask", "poisson"), ("mask", "spiral"), ("loss", "magic")])
 def test_names_that_no_stage_knows(setting, value, tmp_path):
+    with pytest.raises(UserError, match=f"{value}.*choose one of"):  # there is nothing at all to train on
+        configure(RunOptions(tmp_path / "absent", **{setting: value}))
     with pytest.raises(UserError, match=rf"{value}.*choose one of (random|weighted)") as error:
         override(default_config(RunOptions(tmp_path, images=8)), RunOptions(**{setting: value}))
     assert "\n" not in str(error.value)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from mri_ambient.physics.mask_kinds.kind import LineMask, MaskKind, acs_mask, of_lines
+from mri_ambient.physics.acs import acs_mask
+from mri_ambient.physics.mask_kinds.kind import LineMask, MaskKind, of_lines
 
 
 def choose(outer: Tensor, wanted: int, _columns: int, generator: Generator) -> Tensor:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
+
+from mri_ambient.physics.acs import acs_mask
 
 LineMask = Bool[Tensor, " x"]
 Draw = Callable[[int, tuple[int, int], LineMask, int, Generator], Bool[Tensor, "#y x"]]
@@ -34,16 +35,6 @@ class MaskKind:
     def trains(self) -> bool:
         """Whether priors can be learned from scans behind such masks: only if it is known how likely each line is."""
         return self.lines and self.probability is not None
-
-
-def acs_mask(columns: int, width: int) -> LineMask:
-    """The ``width`` central lines of ``columns``, around DC at columns // 2. Raises ValueError if there are not as many."""
-    if not 0 <= width <= columns:
-        raise ValueError(f"{width} ACS lines do not fit in {columns} columns")
-    start = columns // 2 - width // 2
-    mask = torch.zeros(columns, dtype=torch.bool)
-    mask[start : start + width] = True
-    return mask
 
 
 def of_lines(choose: Callable[[Tensor, int, int, Generator], Tensor]) -> Draw:

@@ -18,3 +18,6 @@ MASK_KINDS: "Registry[MaskKind]" = Registry(
         "poisson": f"{_HERE}.poisson:POISSON",
     },
 )
+
+TRAINABLE = ("random", "equispaced", "gaussian")
+"""Those of MASK_KINDS that train: the command's help asks for them without an import."""

@@ -20,11 +20,11 @@ class Shown:
     """The lines the denoiser is shown.
 
     Attributes:
-        mask: M~.
+        mask: M~, one row, or all where readouts fill only a band of them.
         q: P(line in M | M~).
     """
 
-    mask: Bool[Tensor, "slice 1 x"]
+    mask: Bool[Tensor, "slice #y x"]
     q: Float[Tensor, "slice 1 x"]
 
     def __getitem__(self, slices: slice) -> "Shown":

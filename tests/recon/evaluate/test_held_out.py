@@ -9,7 +9,8 @@ from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.errors import UserError
 from mri_ambient.held_out import SHARE
-from mri_ambient.physics.masks import acs_mask, slice_mask
+from mri_ambient.physics.acs import acs_mask
+from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.sense import Sense
 from mri_ambient.recon.evaluate import held_out
 from mri_ambient.recon.evaluate.held_out import (
