@@ -159,6 +159,8 @@ def test_anatomy_and_contrasts_that_are_not_there(typed):
 def test_options_out_of_range(typed, tmp_path):
     assert typed("train --accel four")[0] == 2
     assert typed("train --accel 0.5")[0] == 2
+    assert "--mask poisson: is not one of random, equispaced, gaussian;" in typed("train --mask poisson")[1]
+    assert "--denoiser magic: is not one of unrolled, unet;" in typed("train --denoiser magic")[1]
     assert "random, equispaced" in typed("recon scan.h5 --mask spiral")[1]
     assert "dds" in typed("recon scan.h5 --method magic")[1]
     assert "no such folder" in typed("prep nowhere/")[1]

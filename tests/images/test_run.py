@@ -236,3 +236,9 @@ def test_samples_are_drawn_on_the_priors_device(file, tmp_path, quick, monkeypat
         there = sample_pixels(load_pixel_prior(tmp_path / "a", device), 3, 3, 1, redrawn=True)
         assert not isinstance(there, Elsewhere)
     assert torch.equal(here, there)
+
+
+def test_a_device_that_is_not_here(file, typed, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
+    code, said = typed(f"train-images {file} --device cuda")
+    assert (code, "device cuda: is not here (accelerators: none); choose auto or cpu" in said) == (2, True)

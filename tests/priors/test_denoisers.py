@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from mri_ambient.devices import PRECISION
@@ -8,9 +9,10 @@ from mri_ambient.images.denoiser import PixelArchitecture, build_pixel_denoiser
 from mri_ambient.images.operators import everything
 from mri_ambient.physics.sense import Sense, whole_image
 from mri_ambient.priors.denoisers import Architecture, Denoiser, build_denoiser, preconditioning
+from mri_ambient.priors.registry import DENOISERS
 from tests.operators import random_complex
 
-KINDS = ("unrolled", "unet")
+KINDS = tuple(DENOISERS)
 
 
 def small(kind: str) -> Architecture:
@@ -115,3 +117,15 @@ def test_the_precision_that_the_user_asks_for(precision, monkeypatch):
     monkeypatch.setenv(PRECISION, "half")
     with pytest.raises(UserError, match="MRI_AMBIENT_PRECISION: is `half`; set it to float32 or bfloat16, or unset it"):
         denoiser(*inputs((16, 16)))
+
+
+def test_a_program_brings_its_own(monkeypatch):
+    class Adjoint(Denoiser):
+        def estimate(self, sense, kspace, sigma):
+            return sense.adjoint(kspace)
+
+    with pytest.raises(ValidationError, match="adjoint is no denoiser; choose one of unrolled, unet"):
+        small("adjoint")
+    monkeypatch.setitem(DENOISERS, "adjoint", Adjoint)
+    kspace, sense, sigma = inputs((16, 16))
+    assert torch.equal(build_denoiser(small("adjoint"))(kspace, sense, sigma), sense.adjoint(kspace))
