@@ -19,24 +19,19 @@
 
 # %%
 from functools import partial
-from pathlib import Path
 
-from mri_ambient.commands.exporting import export
-from mri_ambient.commands.reconstruction import recon
-from mri_ambient.commands.scans import simulate
-from mri_ambient.recon.result import read_result
+import mri_ambient as ma
 from mri_ambient.recon.show.notebook import browse, explore, how_sure, methods_beside_each_other
 
-folder = Path("example")
-simulate(folder, subjects=1, slices=3)
-scan = folder / "subject_0000.h5"
+scan = ma.simulate(slices=3)
 
 # %% [markdown]
-# With a scan of your own, set `scan = Path("my_scan.h5")`; leave out `accel=4` if it is undersampled already.
+# With a scan of your own, set `scan = ma.read_scan("my_scan.h5")`; leave out `accel=4` if it is undersampled already.
 
 # %%
-recon(scan, accel=4, samples=4, out=folder / "scan_recon.h5", force=True)
-result = read_result(folder / "scan_recon.h5")
+result = ma.reconstruct(scan, accel=4, samples=4)
+for score in result.scores():
+    print(f"{score.title:20} NRMSE {score.nrmse:.3f}, on hidden measured lines {score.held_out:.2f}")
 
 # %% [markdown]
 # All methods see the same data and are shown in the same window. `zero-filled` is the scanner's answer without any model;
@@ -57,9 +52,9 @@ explore(
 explore(partial(how_sure, result), slice=range(len(result)), least=(0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9))
 
 # %% [markdown]
-# **Take it with you.** NIfTI for viewers, `to="dicom"` for a workstation, `"png"` for slides, `"figure"` for a paper. The
+# **Take it with you.** NIfTI for viewers, `"dicom"` for a workstation, `"png"` for slides, `"figure"` for a paper. The
 # orientation of the patient is not read from raw data, and the files say so.
 
 # %%
-export(folder / "scan_recon.h5", to="nifti", force=True)
-browse(folder / "scan_mean.nii.gz")
+mean, std = result.export("nifti", "example", force=True)
+browse(mean)

@@ -20,9 +20,9 @@
 # %%
 from pathlib import Path
 
-from mri_ambient.commands.scans import simulate
+import mri_ambient as ma
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.measurement import measurement_of
-from mri_ambient.priors.find import find_prior
 from mri_ambient.recon.evaluate.determined import determined_share
 from mri_ambient.recon.evaluate.lesions.invented import invent, least_and_most_determined
 from mri_ambient.recon.evaluate.lesions.lesion import Lesion
@@ -33,9 +33,7 @@ from mri_ambient.recon.show.certainty import coverage_figure, invented_figure, l
 from mri_ambient.recon.show.notebook import show
 from mri_ambient.workflows.comparing import open_source
 
-folder = Path("example")
-simulate(folder, subjects=1, slices=3)
-scan = folder / "subject_0000.h5"
+(scan,) = simulate_folder(Path("example"), 1, SimulateSettings(slices=3))
 
 # %% [markdown]
 # A quarter of the lines of its middle slice is kept, the centre and evenly spaced ones. The same is done to the same slice with
@@ -43,7 +41,7 @@ scan = folder / "subject_0000.h5"
 
 # %%
 case = open_source(scan, mask="equispaced", slices=1, lesions=True, seed=0).case(4.0)
-prior = find_prior(["image"])  # the newest of your runs, else the bundled one
+prior = ma.load_prior("bundled")  # or the folder of a run of yours
 
 
 def answer(volume):

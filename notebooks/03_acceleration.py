@@ -14,14 +14,10 @@
 # You learn what becomes of one slice as less and less of it is measured, from R=2 (every other line) to R=8: what each method
 # loses, and whether the samples' spread says so. **Research use, not for diagnosis.**
 #
-# A slice is simulated. With a complete scan of your own: `scan = Path("my_scan.h5")`.
+# A slice is simulated. With a complete scan of your own: `scan = ma.read_scan("my_scan.h5")`.
 
 # %%
-from pathlib import Path
-
-from mri_ambient.commands.reconstruction import recon
-from mri_ambient.commands.scans import simulate
-from mri_ambient.recon.result import read_result
+import mri_ambient as ma
 from mri_ambient.recon.show.notebook import (
     accelerations,
     errors_against_acceleration,
@@ -30,16 +26,10 @@ from mri_ambient.recon.show.notebook import (
     show,
 )
 
-folder = Path("example") / "one_slice"
-simulate(folder, subjects=1, slices=1, seed=5)
-scan = folder / "subject_0000.h5"
+scan = ma.simulate(slices=1, seed=5)
 
 # %%
-results = {}
-for accel in (2, 4, 6, 8):
-    file = folder / f"R{accel}_recon.h5"
-    recon(scan, accel=accel, mask="gaussian", samples=4, out=file, force=True)
-    results[accel] = read_result(file)
+results = {accel: ma.reconstruct(scan, accel=accel, mask="gaussian", samples=4) for accel in (2, 4, 6, 8)}
 
 # %% [markdown]
 # All of it in one window. The std is five times brighter; the last column is how much of each pixel the data determine.

@@ -15,28 +15,27 @@
 # The prior never sees what was not measured. **Research use, not for diagnosis.**
 #
 # Four small heads are simulated and the training lasts seconds, so that the result is poor: on two cores an hour or two makes
-# a usable prior of 128x128. With your own scans, put them into a folder and set `raw` to it.
+# a usable prior of 128x128. With your own scans: `raw = [ma.read_scan(path) for path in Path("fastmri").glob("*.h5")]`; of many
+# scans `mri-ambient prep fastmri/ --workers 4` is faster.
 
 # %%
 from functools import partial
 from pathlib import Path
 
-from mri_ambient.commands.learning import train
-from mri_ambient.commands.reconstruction import recon
-from mri_ambient.commands.scans import prep, simulate
-from mri_ambient.recon.result import read_result
+import mri_ambient as ma
 from mri_ambient.recon.show.notebook import explore, how_sure, methods_beside_each_other
 
 folder = Path("example") / "training"
-raw, prepared, run = folder / "fastmri", folder / "prepared", folder / "run"
-simulate(raw, subjects=4, matrix=96, slices=2, seed=1)
+prepared, run = folder / "prepared", folder / "run"
+raw = [ma.simulate(subject, matrix=96, slices=2, seed=1) for subject in range(4)]
 
 # %% [markdown]
 # **Prepare**: whiten the noise, estimate coil maps from the centre of k-space, keep a quarter of the lines and *nothing
 # else*. For scans that are undersampled already leave out `accel`.
 
 # %%
-prep(raw, out=prepared, accel=4)
+for scan in raw:
+    ma.prepare(scan, accel=4).save(prepared / f"{scan.name}.h5", force=True)
 
 # %% [markdown]
 # **Train**: first a denoiser that sees some of the measured lines and is judged by the others; then one lap, which makes of
@@ -44,15 +43,14 @@ prep(raw, out=prepared, accel=4)
 # more.
 
 # %%
-train(data=prepared, accel="4", images=80, laps=1, out=run, resume=run.exists())
+prior = ma.train(prepared, run, accel=4, images=80, laps=1, resume=run.exists())
 
 # %% [markdown]
 # **Reconstruct** somebody who was not in the training.
 
 # %%
-simulate(folder / "new", subjects=1, matrix=96, slices=1, seed=3)
-recon(folder / "new" / "subject_0000.h5", accel=4, prior=run, samples=4, out=folder / "new_recon.h5", force=True)
-result = read_result(folder / "new_recon.h5")
+new = ma.simulate(matrix=96, slices=1, seed=3)
+result = ma.reconstruct(new, accel=4, prior=prior, samples=4)
 explore(partial(methods_beside_each_other, result), slice=range(len(result)), brightness=(0.5, 1, 2))
 
 # %%

@@ -15,33 +15,23 @@
 # shuffles, a ranking for each, a CSV of your answers, and only then who was who. The truth hides among them. **Research use,
 # not for diagnosis.**
 #
-# Two slices are simulated. With reconstructions of your own: `results = [read_result(Path("my_scan_recon.h5")),
-# ...]`.
+# Two slices are simulated. With reconstructions of your own: `results = [ma.read_result("my_scan_recon.h5"), ...]`.
 
 # %%
 from functools import partial
 from pathlib import Path
 
-from mri_ambient.commands.reconstruction import reconstruct_one
-from mri_ambient.commands.scans import simulate
+import mri_ambient as ma
 from mri_ambient.console import stdout
-from mri_ambient.data_prep.prepare import PrepareSettings
-from mri_ambient.recon.choices import Choices
-from mri_ambient.recon.outputs import Outputs
-from mri_ambient.recon.result import read_result
 from mri_ambient.recon.show.notebook import explore
 from mri_ambient.recon.show.reader_study import blinded, picture_figure, ranking_table, unblind, write_ranking
 
 reader, seed = "reader 1", 2026
-folder = Path("example") / "reading"
-simulate(folder, subjects=1, slices=2, seed=7)
-choices = Choices(("zero-filled", "cg-sense", "l1-wavelet", "aos", "mmps"), "mmps", samples=4)
-file = folder / "scan_recon.h5"
-reconstruct_one(folder / "subject_0000.h5", PrepareSettings(accel=4), choices, Outputs(file))
-results = [read_result(file)]
+scan = ma.simulate(slices=2, seed=7)
+results = [ma.reconstruct(scan, accel=4, samples=4, beside=("zero-filled", "cg-sense", "l1-wavelet", "aos"))]
 
 # %% [markdown]
-# **Look.** One window in all panes. (What the cell above printed names the methods, not the letters.)
+# **Look.** One window in all panes.
 
 # %%
 pictures = blinded(results, seed)
@@ -52,7 +42,7 @@ explore(partial(picture_figure, pictures), picture=range(len(pictures)), brightn
 
 # %%
 rankings = {0: "ABCDEF", 1: "BADCFE"}
-answers = folder / "ranking_reader_1.csv"
+answers = Path("example") / "ranking_reader_1.csv"
 write_ranking(answers, pictures, rankings, reader, seed, force=True)
 print(answers.read_text())
 

@@ -23,10 +23,9 @@ PICTURES = {
     "05_for_reviewers": 1,
 }
 MADE = {
-    "01_read_a_scan": ["scan_recon.h5", "scan_mean.nii.gz", "scan_std.nii.gz"],
-    "03_acceleration": ["one_slice/R2_recon.h5", "one_slice/R8_recon.h5"],
-    "04_train_your_own": ["training/run/lap1/prior.json", "training/new_recon.h5"],
-    "05_for_reviewers": ["reading/ranking_reader_1.csv"],
+    "01_read_a_scan": ["subject_0000_mean.nii.gz", "subject_0000_std.nii.gz"],
+    "04_train_your_own": ["training/run/lap1/prior.json", "training/prepared/subject_0003.h5"],
+    "05_for_reviewers": ["ranking_reader_1.csv"],
 }
 
 
