@@ -178,7 +178,7 @@ BAD = [
     ({"method": "magic"}, "method magic: is not known; choose one of zero-filled"),
     ({"device": "cuda:9"}, "device cuda:9: is not here"),
     ({"device": "gpu"}, "device gpu: is none that PyTorch knows"),
-    ({"samples": 0}, "samples 0: has to be at least 1"),
+    ({"samples": 0}, "samples 0: has to be a whole number of at least 1"),
     ({"kind": "random"}, "kind: is no option here; there are mask, acs"),
     ({"accel": 100}, "R=100 leaves 0 of 48 lines"),
     ({"prior": "nowhere", "method": "dds"}, "nowhere: holds no prior.json"),
