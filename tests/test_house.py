@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
@@ -76,3 +77,22 @@ def test_no_machine_paths_in_the_repository():
         text = (ROOT / name).read_bytes()
         if name != "tests/test_house.py":
             assert not [path for path in (b"/home/", b"/root/", b"/work/") if path in text], name
+
+
+@pytest.mark.parametrize("name", ["recon", "data_prep", "api", "registry", "physics"])
+def test_a_users_file_of_our_names_breaks_nothing(name, tmp_path):
+    """Beside a script, which Python looks at first."""
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('the user own file was imported')\n")
+    (tmp_path / "script.py").write_text(
+        "import mri_ambient as ma\n"
+        "scan = ma.simulate(matrix=32, slices=1, coils=2)\n"
+        "print(ma.reconstruct(scan, 'cg-sense', accel=2, acs=8, beside=()).mean.shape)\n"
+    )
+    made = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert made.stdout.strip() == "(1, 32, 32)", made.stderr
+
+
+def test_the_import_costs_nothing():
+    code = f"import sys, mri_ambient; print([m for m in {HEAVY} if m in sys.modules], len(dir(mri_ambient)) > 10)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[] True"
