@@ -27,6 +27,7 @@ from mri_ambient.console import stderr
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["aos", "dds", "daps", "mmps", "aald", "adps"])
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     chosen = parser.parse_args()
+    keep_freed_memory()  # as the command does
     chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     rows = read_rows(chosen.out / "samplers.csv")
