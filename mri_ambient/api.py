@@ -210,6 +210,14 @@ def train(
 
     Raises:
         UserError: there is nothing to train on, or a setting can't be; told before the first step.
+
+    Example:
+        >>> import mri_ambient as ma
+        >>> for subject in range(2):
+        ...     scan = ma.simulate(subject, matrix=32, slices=1, coils=2)
+        ...     ma.prepare(scan, acs=8).save(f"prepared/{scan.name}.h5")
+        >>> ma.train("prepared", "run", accel=2, images=16, laps=0).card.kind
+        'masked'
     """
     check_names(options, TrainOptions)
     for name, least in (("images", 1), ("laps", 0), ("seed", None)):
@@ -247,6 +255,14 @@ def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[
 
     Raises:
         UserError: no scan can be used, a method or a prior is not there, or ``out`` holds another comparison.
+
+    Example:
+        >>> import mri_ambient as ma
+        >>> from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+        >>> scans = simulate_folder(Path("raw"), 1, SimulateSettings(matrix=48, slices=1, coils=4))
+        >>> found = ma.compare("raw", accel=2, methods="zero-filled, cg-sense")
+        >>> [row.method for row in found.rows], found.failed
+        (['zero-filled', 'cg-sense'], [])
     """
     check_names(options, CompareOptions)
     priors, tuned = options.get("prior", ()), options.get("tuned")
@@ -281,6 +297,13 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
 
     Raises:
         UserError: no scan can be used, a method or a prior is not there, or the file exists.
+
+    Example:
+        >>> import mri_ambient as ma
+        >>> from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+        >>> scans = simulate_folder(Path("validation"), 1, SimulateSettings(matrix=48, slices=1, coils=4))
+        >>> list(ma.tune("validation", "tuned.json", accel=2, methods="cg-sense").tuned.methods)
+        ['cg-sense']
     """
     check_names(options, TuneOptions)
     prior = options.get("prior")
