@@ -4,6 +4,7 @@ python benchmarks/all_methods.py FILE ... [--accel 4]      complete scans are un
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from mri_ambient.console import stdout
@@ -13,7 +14,7 @@ from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import reference_image
-from mri_ambient.recon.run_methods import Tools, run_methods, tools_for
+from mri_ambient.recon.run_methods import run_methods, tools_for
 from mri_ambient.recon.show.summary import table
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     choices = Choices(tuple(METHODS), "mmps", arguments.prior, arguments.samples, seed=arguments.seed, force_model=True)
-    tools = Tools(tools_for(choices).priors, {})  # every method with its own settings
+    tools = replace(tools_for(choices), studies={})  # every method with its own settings
     for path in arguments.files:
         scan = read_scan(path)
         full = scan.fully_sampled

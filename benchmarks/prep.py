@@ -26,6 +26,7 @@ from mri_ambient.bart import installed
 from mri_ambient.data_prep.coils.calibration import calibrate
 from mri_ambient.data_prep.coils.maps import ESTIMATORS
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_scan
+from mri_ambient.memory import keep_freed_memory
 
 ACS = (24, 24)
 
@@ -42,6 +43,7 @@ def current_mb() -> float:
 
 
 def time_maps(name: str, kspace: np.ndarray, repeats: int, answer) -> None:
+    keep_freed_memory()  # as the command does
     torch.set_num_threads(os.cpu_count() or 1)
     slices = torch.from_numpy(kspace)
     ESTIMATORS[name](calibrate(slices[:, :64, :64], ACS))  # imports and just-in-time compilation

@@ -29,6 +29,7 @@ from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.measurement import Measurement, measurement_of
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.physics.fourier import fft2c, ifft2c
 from mri_ambient.physics.masks import line_mask
 from mri_ambient.priors.find import find_prior
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("recon_benchmark"))
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     chosen = parser.parse_args()
+    keep_freed_memory()  # as the command does
     for name in chosen.only:
         PARTS[name](chosen.out)
 

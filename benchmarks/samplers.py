@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from mri_ambient.console import stderr
 from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
+from mri_ambient.memory import keep_freed_memory
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["aos", "dds", "daps", "mmps", "aald", "adps"])
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     chosen = parser.parse_args()
+    keep_freed_memory()  # as the command does
     chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     rows = read_rows(chosen.out / "samplers.csv")
@@ -135,7 +138,10 @@ def errors_and_cost(method: str, options: Annealing | None, cases: Sequence[Any]
     for volume, reference in cases:
         forward.clear()
         start = time.process_time()
-        found = reconstruct(volume, method, prior, samples, 0, options, pixels=10**9)
+        with patch(
+            "mri_ambient.recon.reconstruct.PIXELS", 10**9
+        ):  # all slices at once: the calls are those of a sample
+            found = reconstruct(volume, method, prior, samples, 0, options)
         seconds += (time.process_time() - start) / len(reference) / len(cases)
         truth = reference.abs().numpy()
         one = np.mean([nrmse(truth, sample.abs().numpy()) for sample in found.samples.movedim(1, 0)])

@@ -102,7 +102,7 @@ def stepper(task: KspaceTask, denoiser: Denoiser, drawn: DrawnSlices) -> Callabl
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        backward(task, denoiser, drawn, 1, "the benchmark")
+        backward(task, denoiser, drawn, 1.0, 1, "the benchmark")
         optimiser.step()
 
     return step
