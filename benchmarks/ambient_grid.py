@@ -179,11 +179,9 @@ def edm(out: Path, images: int) -> RunConfig:
     )
 
 
-def coil_combined(
-    prior: Prior | None, kspace: Tensor, maps: Tensor, mask: Tensor, noise_std: Tensor, generators: Any
-) -> Tensor:
+def coil_combined(prior: Prior | None, measurement: Measurement, generators: Any) -> Tensor:
     """In place of an E-step: nothing is missing."""
-    return Sense(maps, mask).adjoint(kspace)[None]
+    return measurement.adjoint[None]
 
 
 @dataclass(frozen=True)
