@@ -53,6 +53,12 @@ class Scan:
     notes: tuple[str, ...] = ()
     simulated: bool = False
 
+    def __repr__(self) -> str:
+        """One line, not all of the arrays."""
+        slices, coils, rows, columns = self.kspace.shape
+        lines = "complete" if self.fully_sampled else "undersampled"
+        return f"Scan({self.name}, {self.format}: {slices} slices of {rows}x{columns}, {coils} coils, {lines})"
+
     @classmethod
     def from_arrays(
         cls,

@@ -91,6 +91,11 @@ class PreparedVolume:
     second_maps: Complex[Tensor, "slice coil y x"] | None = None
     coil_return: Complex[Tensor, "slice receive coil"] | None = None
 
+    def __repr__(self) -> str:
+        """One line, not all of the arrays."""
+        slices, coils, rows, columns = self.kspace.shape
+        return f"PreparedVolume({self.name}: {slices} slices of {rows}x{columns}, {coils} coils, R={self.accel:.2f})"
+
     def save(self, path: Path | str, force: bool = False) -> None:
         """Write it for training or for another day; a folder of such files is what training takes.
 

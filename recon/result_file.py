@@ -117,6 +117,10 @@ def read_data(path: Path) -> ResultData:
                 made_from=json.loads(str(file.attrs["made_from"])) if "made_from" in file.attrs else None,
                 file=path,
             )
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: no such file; give a reconstruction, SCAN_recon.h5, made by `mri-ambient recon`"
+        ) from error
     except (OSError, KeyError, ValueError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else error.args[0] if error.args else error
         raise UserError(

@@ -28,6 +28,12 @@ def quick(scan, **changed):
     return ma.reconstruct(scan, **({"method": "cg-sense", "accel": 3, "acs": 8, "beside": ()} | changed))
 
 
+def test_what_is_printed_is_a_line(scan):
+    for one in (scan, ma.prepare(scan, accel=3, acs=8), ma.load_prior("bundled")):
+        assert len(repr(one)) < 400
+        assert "\n" not in repr(one)
+
+
 def test_everything_public_is_there():
     assert set(ma.__all__) <= set(dir(ma))
     assert all(getattr(ma, name) is not None for name in ma.__all__)
@@ -95,6 +101,10 @@ def test_what_comes_back_is_numpys(scan, tmp_path):
     assert np.array_equal(ma.read_result(tmp_path / "a_recon.h5").mean, result.mean)
     with pytest.raises(ma.UserError, match="already exists"):
         result.save(tmp_path / "a_recon.h5")
+    with pytest.raises(ma.UserError, match="nowhere.h5: no such file; give a reconstruction"):
+        ma.read_result("nowhere.h5")
+    with pytest.raises(ma.UserError, match="nowhere: no such file or folder"):
+        ma.compare("nowhere")
 
 
 def gaussian(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -67,15 +67,15 @@ def test_names_with_brackets_spaces_and_umlauts(typed, tmp_path, undersampled):
 
 def test_bad_input(typed, tmp_path, undersampled):
     write_smooth(tmp_path / "scan_recon.h5", undersampled)
-    for line, measurement in {
+    for line, sentence in {
         "scan_recon.h5 --to jpeg": "--to jpeg: is not one of nifti, dicom, h5, png, figure",
         "scan_recon.h5 --to png --series tv": "--series tv: is not in scan_recon.h5, which has mean, samples, zero-filled",
         "scan_recon.h5 --to nifti --out scan_recon.h5": "scan_recon.h5: can't write there",
-        "absent.h5 --to nifti": "absent.h5: can't be read as a reconstruction",
+        "absent.h5 --to nifti": "absent.h5: no such file; give a reconstruction",
         "scan_recon.h5 --to dicom --patient-sex man": "--patient-sex MAN: is not one of M, F, O",
     }.items():
         code, said = typed(f"export {line}")
-        assert (code, measurement in said, said.count("\n")) == (2, True, 1), said
+        assert (code, sentence in said, said.count("\n")) == (2, True, 1), said
     with h5py.File(tmp_path / "scan_recon.h5", "a") as file:
         del file["samples"]
     code, said = typed("export scan_recon.h5 --to nifti --series samples")

@@ -36,15 +36,13 @@ def volume(undersampled: PreparedVolume) -> PreparedVolume:
     return replace(undersampled, **{key: getattr(undersampled, key)[:2] for key in keys})
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", ["image", "masked"])
+@pytest.mark.parametrize(
+    ("method", "kind"), [(name, kind) for name, method in METHODS.items() for kind in method.kinds or (None,)]
+)
 def test_every_method(method, kind, volume):
-    kinds = METHODS[method].kinds
     if METHODS[method].needs_bart and not installed():
         pytest.skip("needs BART")
-    if kind not in (kinds or ("image",)):
-        pytest.skip("another kind of prior")
-    prior = untrained(kind) if kinds else None
+    prior = untrained(kind) if kind else None
     if prior and kind == "masked":  # so that its own masks can be drawn
         about = prior.card.model_dump() | {"training": {"accel": [3.0], "mask": "random"}}
         prior.card = type(prior.card).model_validate(about)

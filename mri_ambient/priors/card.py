@@ -98,6 +98,10 @@ class Prior:
         self.card = card
         self.path = path
 
+    def __repr__(self) -> str:
+        """One line."""
+        return f"Prior({self.path}: {self.card.kind}, {self.card.images_seen:,} images of {self.card.data})"
+
     @property
     def is_own(self) -> bool:
         """Whether it is a denoiser of the caller's own, of which no more is known."""

@@ -188,6 +188,8 @@ def tune_methods(path: Path | str, out: Path | str | None = None, settings: Tune
 
 def raw_scans(path: Path) -> list[Path]:
     """The raw scans of a folder, or the one scan. Raises UserError if there is none, or two of one name, which names rows."""
+    if not path.exists() and not path.with_name(f"{path.name}.hdr").exists():  # BART's scans go by neither suffix
+        raise UserError(f"{path}: no such file or folder; give a folder of raw scans, or one scan")
     if not path.is_dir():
         return [path]
     paths, _ = scan_files(path)

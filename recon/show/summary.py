@@ -87,6 +87,7 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
         found = results[name]
         if prior.is_own:
             yield f"{name}: the prior is the caller's own ({prior.path}): what it was trained on is not known"
+            yield f"{name}: the std is as drawn: nothing was found out about it on validation scans"
         else:
             seen = f"{prior.card.images_seen:,} images of {prior.card.data}"
             yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {seen})"

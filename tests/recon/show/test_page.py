@@ -327,7 +327,7 @@ def test_the_command(typed, tmp_path, undersampled):
     (tmp_path / "a_recon.h5").rename(tmp_path / "a.html")
     assert "is the reconstruction itself" in typed("report a.html --out a.html --force")[1]
     code, said = typed("report nowhere_recon.h5")
-    assert (code, "nowhere_recon.h5: can't be read as a reconstruction" in said) == (2, True)
+    assert (code, "nowhere_recon.h5: no such file; give a reconstruction" in said) == (2, True)
 
 
 def test_a_name_with_everything(tmp_path, undersampled, monkeypatch, capsys):
