@@ -9,10 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import grimp
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
-WIDTH, HEIGHT = 1.5, 0.62
+BLUE = (0.12, 0.3, 0.55)
 
 
 def main() -> None:
@@ -37,35 +38,45 @@ def counted() -> Counter[tuple[str, str]]:
 
 
 def draw(path: Path, layers: list[list[str]], imports: Counter[tuple[str, str]]) -> None:
-    """A row a layer, the highest on top; the darker an arrow, the more imports. Those of `errors`, of all, are left out."""
-    figure = Figure(figsize=(11, 0.85 * len(layers)), dpi=110, layout="constrained")
+    """Boxes down the diagonal, the highest layer first; right of a box what it imports, above a box who imports it.
+
+    An import that goes up would have its number below the diagonal.
+    """
+    names = [name for layer in layers for name in layer]
+    place = {name: row for row, name in enumerate(names)}
+    figure = Figure(figsize=(14.5, 9), dpi=110, layout="constrained")
     axes = figure.subplots()
-    places = {}
-    for row, names in enumerate(layers):
-        for column, name in enumerate(names):
-            places[name] = (1.9 * (column - (len(names) - 1) / 2) + 0.35 * (-1) ** row, -1.25 * row)
+    shade_layers(axes, layers)
     for (importer, imported), count in imports.items():
-        if imported == "errors" or importer not in places or imported not in places:
-            continue
-        (x0, y0), (x1, y1) = places[importer], places[imported]
-        shade = min(0.75, 0.12 + count / 60)
-        arrow = {
-            "arrowstyle": "-|>",
-            "color": (0.1, 0.25, 0.5, shade),
-            "lw": 0.6 + count / 25,
-            "shrinkA": 2,
-            "shrinkB": 2,
+        row, column = place[importer], place[imported]
+        axes.plot([row, column, column], [row, row, column], color=BLUE, alpha=0.13, lw=1, zorder=1)
+        axes.annotate(
+            "", (column, column - 0.34), (column, column - 0.6), arrowprops={"arrowstyle": "-|>", "color": BLUE}
+        )
+        strength = 0.12 + 0.7 * min(1, count / 25)
+        dot = {
+            "boxstyle": "circle,pad=0.25",
+            "facecolor": [1 - strength * (1 - part) for part in BLUE],
+            "edgecolor": "none",
         }
-        axes.annotate("", (x1, y1 + HEIGHT / 2), (x0, y0 - HEIGHT / 2), arrowprops=arrow, zorder=1)
-        if count >= 12:
-            axes.text((x0 + x1) / 2, (y0 + y1) / 2, str(count), fontsize=7, color="0.25", zorder=2)
-    for name, (x, y) in places.items():
-        box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": "0.3"}
-        axes.text(x, y, name, ha="center", va="center", fontsize=10, bbox=box, zorder=3)
-    axes.set_xlim(-6.2, 6.2)
-    axes.set_ylim(-1.25 * len(layers) + 0.4, 0.8)
+        text = {"fontsize": 9, "color": "white" if count > 14 else "black", "bbox": dot, "zorder": 2}
+        axes.text(column, row, str(count), ha="center", va="center", **text)
+    for name, at in place.items():
+        box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "0.2"}
+        axes.text(at, at, name, ha="center", va="center", fontsize=9, bbox=box, zorder=3)
+    axes.set_xlim(-1, len(names) - 0.2)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_axis_off()
     figure.savefig(path)
+
+
+def shade_layers(axes: Axes, layers: list[list[str]]) -> None:
+    """Every second layer's rows in grey."""
+    top = -0.5
+    for number, layer in enumerate(layers):
+        if number % 2:
+            axes.axhspan(top, top + len(layer), color="0.95", lw=0, zorder=0)
+        top += len(layer)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The recipes of CONTRIBUTING.md: its lines are run, and what they add is used."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 import mri_ambient as ma
 from mri_ambient.data_prep.readers.registry import FORMATS
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
 from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.export.registry import EXPORTERS
@@ -63,11 +65,16 @@ def test_a_mask_kind(scan):
     assert not MASK_KINDS["toy"].trains
 
 
-def test_a_metric(scan):
+def test_a_metric(scan, tmp_path):
     follow("A metric")
-    (score,) = ma.reconstruct(scan, "zero-filled", accel=3, acs=8, beside=()).scores()
-    assert score.errors is not None
-    assert score.errors["toy"] > 0
+    result = ma.reconstruct(scan, "zero-filled", accel=3, acs=8, beside=())
+    assert result.scores()[0].errors["toy"] > 0
+    simulate_folder(tmp_path / "raw", 1, SimulateSettings(matrix=48, slices=1, coils=4))
+    ma.compare(tmp_path / "raw", tmp_path / "out", accel=2, methods="zero-filled")
+    with (tmp_path / "out" / "scans.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["toy_mean"]) > 0
+    assert "worst" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 def test_a_format(scan, tmp_path):
