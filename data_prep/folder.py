@@ -4,20 +4,19 @@ import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from mri_ambient import __version__
 from mri_ambient.console import stderr
-from mri_ambient.data_prep.manifest import append_to_manifest, files_hash, read_manifest
+from mri_ambient.data_prep.manifest import Entry, append_to_manifest, files_hash, read_manifest
 from mri_ambient.data_prep.prepare import PrepareSettings, maps_device, prepare
 from mri_ambient.data_prep.readers import files_of, read_scan, scan_files, suffixes
 from mri_ambient.errors import UserError
 from mri_ambient.files import remove_leftovers, writable_folder
-from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
-from mri_ambient.store import write_volume
+from mri_ambient.processes import Result, Spread, others_go_on, run_jobs
+from mri_ambient.store import Json, write_volume
 
 
 @dataclass
@@ -25,8 +24,8 @@ class Summary:
     """done and skipped: manifest entries of the volumes made now and found finished. failed: a sentence each.
     ignored: how many files of the folder were no scans."""
 
-    done: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[dict[str, Any]] = field(default_factory=list)
+    done: list[Entry] = field(default_factory=list)
+    skipped: list[Entry] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     ignored: int = 0
 
@@ -67,7 +66,7 @@ def prepare_folder(
         stderr.print(f"[red]failed[/] {escape(sentence)}", highlight=False)
         summary.failed.append(sentence)
 
-    def collect(job: Job, result: Result) -> None:
+    def collect(job: tuple[object, ...], result: Result[tuple[Entry, bool]]) -> None:
         with others_go_on(job, fail):
             entry, made = result()
             (summary.done if made else summary.skipped).append(entry)
@@ -84,14 +83,14 @@ def prepare_folder(
     if spread.dask is None:
         maps_device(device)  # what would fail for each fails at once
     else:  # its workers have working directories of their own
-        jobs = [(source.absolute(), target.absolute(), *others) for source, target, *others in jobs]
+        jobs = [(source.absolute(), target.absolute(), settings, force, device) for source, target, *_ in jobs]
     run_jobs(prepare_file, jobs, spread, "preparing", collect)
     return summary
 
 
 def prepare_file(
     source: Path, target: Path, settings: PrepareSettings, force: bool = False, device: str = "auto"
-) -> tuple[dict[str, Any], bool]:
+) -> tuple[Entry, bool]:
     """Prepare one scan into ``target``; the manifest's entry, and False if the volume was finished before.
 
     Raises UserError if ``target`` is of another folder's scan of that name, unless ``force``.
@@ -119,7 +118,7 @@ def prepare_file(
         )
     volume = prepare(read_scan(source), settings, device)
     write_volume(target, volume)
-    entry = {
+    entry: Entry | None = {
         "prepared": target.name,
         "prepared_sha256": files_hash([target]),
         "source": source.name,
@@ -140,7 +139,7 @@ def prepare_file(
     return entry, True
 
 
-def _settings_of(entry: dict[str, Any]) -> dict[str, Any]:
+def _settings_of(entry: Entry) -> Json:
     """Those of a volume; a setting that an older manifest doesn't know was at its default."""
     return asdict(PrepareSettings()) | entry.get("settings", {})
 

@@ -1,10 +1,11 @@
 """Where a scan's slices lie, as far as its file says, and in which order they follow each other."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
+
+from mri_ambient.store import Json
 
 SAME_PLACE = 0.01  # mm
 PARALLEL = 0.999  # cosine between the normals of slices that make one stack
@@ -20,7 +21,7 @@ class Geometry:
     phase_dir: Float[np.ndarray, "slice 3"]
     slice_dir: Float[np.ndarray, "slice 3"]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """As a prepared volume's provenance keeps it. heights_mm: the slices along their common normal, None without one."""
         heights = self.heights()
         return {

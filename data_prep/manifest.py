@@ -9,14 +9,38 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from mri_ambient.files import full_disk_is_a_user_error
+from mri_ambient.store import Json
 
 NAME = "manifest.jsonl"
 
 
-def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+class Entry(TypedDict):
+    """Of a volume: its file and its scan's, with their hashes, and what of its provenance the summary tells.
+
+    folder: a hash of that of the scan.
+    """
+
+    prepared: str
+    prepared_sha256: str
+    source: str
+    source_sha256: str
+    folder: NotRequired[str]
+    settings: Json
+    version: str
+    format: str
+    shape: list[int]
+    coils: list[int]
+    accel: float
+    acs: list[int]
+    maps: str
+    simulated: bool
+    notes: NotRequired[list[str]]
+
+
+def read_manifest(folder: Path) -> dict[str, Entry]:
     """Entries by the prepared file's name; lines that a kill left half written are passed over."""
     entries = {}
     try:
@@ -32,7 +56,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def append_to_manifest(folder: Path, entry: dict[str, Any]) -> None:
+def append_to_manifest(folder: Path, entry: Entry) -> None:
     with full_disk_is_a_user_error(folder), (folder / NAME).open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0, 2)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import Any
+from typing import NoReturn, TypeVar
 
 import torch
 
@@ -17,9 +17,11 @@ from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
 from mri_ambient.memory import keep_freed_memory
 
-Job = tuple[Any, ...]
-Result = Callable[[], Any]
-Collect = Callable[[Job, Result], object]
+T = TypeVar("T")
+Job = TypeVar("Job", bound=tuple[object, ...])
+Result = Callable[[], T]
+"""Returns what the job's function returned, or raises what it raised, or WorkerDied."""
+Collect = Callable[[Job, Result[T]], object]
 
 
 class WorkerDied(UserError):
@@ -40,17 +42,16 @@ class Spread:
 
 
 def run_jobs(
-    function: Callable[..., Any], jobs: Sequence[Job], spread: Spread, description: str, collect: Collect
+    function: Callable[..., T], jobs: Sequence[Job], spread: Spread, description: str, collect: Collect[Job, T]
 ) -> None:
-    """``collect(job, result)`` for every job as it is done, where ``result()`` is what ``function(*job)`` returned or raises
-    what it raised, or WorkerDied.
+    """``collect(job, result)`` for every job as it is done.
 
     What ``collect`` raises, and Ctrl-C, end the rest at once.
     """
     with progress_bar() as bar:
         task = bar.add_task(description, total=len(jobs))
 
-        def collected(job: Job, result: Result) -> None:
+        def collected(job: Job, result: Result[T]) -> None:
             collect(job, result)
             bar.advance(task)
 
@@ -64,7 +65,7 @@ def run_jobs(
 
 
 @contextmanager
-def others_go_on(job: Job, fail: Callable[[str], object]) -> Iterator[None]:
+def others_go_on(job: tuple[object, ...], fail: Callable[[str], object]) -> Iterator[None]:
     """Around a job's result: what it raises becomes a sentence for ``fail``; a defect of ours met by one job is no reason to
     leave the others undone."""
     try:
@@ -75,7 +76,7 @@ def others_go_on(job: Job, fail: Callable[[str], object]) -> Iterator[None]:
         fail(f"{job[0]}: unexpected {type(error).__name__} ({error}); the others went on, please report it")
 
 
-def _run_in_processes(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> None:
+def _run_in_processes(function: Callable[..., T], jobs: Sequence[Job], workers: int, collect: Collect[Job, T]) -> None:
     """A dying worker takes the whole pool with it. It had one of the oldest unfinished jobs in hand: each of those gets a
     process of its own, which tells the culprit, and a new pool takes the rest."""
     waiting = list(jobs)
@@ -87,7 +88,7 @@ def _run_in_processes(function: Callable[..., Any], jobs: Sequence[Job], workers
         waiting = lost[workers:]
 
 
-def _run_pool(function: Callable[..., Any], jobs: Sequence[Job], workers: int, collect: Collect) -> list[Job]:
+def _run_pool(function: Callable[..., T], jobs: Sequence[Job], workers: int, collect: Collect[Job, T]) -> list[Job]:
     """Returns the jobs that a dying worker left undone, in order."""
     threads = max(1, torch.get_num_threads() // workers)  # which OMP_NUM_THREADS and the process's own cores bound
     lost: list[int] = []
@@ -119,7 +120,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _run_on_dask(function: Callable[..., Any], jobs: Sequence[Job], address: str, collect: Collect) -> None:
+def _run_on_dask(function: Callable[..., T], jobs: Sequence[Job], address: str, collect: Collect[Job, T]) -> None:
     """The workers need this package and the same files under the same paths."""
     try:
         from distributed import Client, KilledWorker
@@ -137,5 +138,5 @@ def _run_on_dask(function: Callable[..., Any], jobs: Sequence[Job], address: str
             collect(job, partial(_died, job) if isinstance(future.exception(), KilledWorker) else future.result)
 
 
-def _died(job: Job) -> None:
+def _died(job: tuple[object, ...]) -> NoReturn:
     raise WorkerDied(f"{job[0]}: the process at work on it died (out of memory?); run again, with fewer --workers")

@@ -12,7 +12,7 @@ Chunked by slice. The same measured samples give the same bytes.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import h5py
 import numpy as np
@@ -26,6 +26,8 @@ from mri_ambient.physics.masks import measured_band
 from mri_ambient.physics.sense import Sense, stacked
 
 FORMAT = "mri-ambient prepared volume 2"
+Json = dict[str, object]
+"""An object of JSON."""
 
 
 class Provenance(TypedDict):
@@ -54,7 +56,7 @@ class Provenance(TypedDict):
     source: str
     format: str
     measured_sha256: str
-    settings: dict[str, Any]
+    settings: Json
     maps: str
     refined_slices: NotRequired[list[int]]
     calibrated_on: list[int] | str
@@ -66,7 +68,7 @@ class Provenance(TypedDict):
     subject: str | None
     field_of_view_mm: tuple[float, float] | None
     simulated: bool
-    geometry: NotRequired[dict[str, Any] | None]
+    geometry: NotRequired[Json | None]
     version: str
 
 

@@ -42,7 +42,7 @@ class Reconstruction:
     matrix: tuple[int, int]
     seed: int
     prior: Card | None
-    settings: Settings = None
+    settings: Settings | None = None
     second: Complex[Tensor, "slice k y x"] | None = None
 
     @property
@@ -101,7 +101,7 @@ def reconstruct(
     prior: Prior | None = None,
     samples: int = 8,
     seed: int = 0,
-    settings: Settings = None,
+    settings: Settings | None = None,
     device: torch.device = CPU,
 ) -> Reconstruction:
     """Every slice by one method; each slice has its own random numbers, whatever the others are.

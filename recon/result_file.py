@@ -14,7 +14,6 @@ the receive coils (:mod:`mri_ambient.recon.reference`), else coil-combined. ``he
 
 import json
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -27,7 +26,7 @@ from mri_ambient.files import atomic_write
 from mri_ambient.priors.card import first_problem
 from mri_ambient.recon.evaluate.held_out import HeldOut
 from mri_ambient.recon.result_data import About, ResultData
-from mri_ambient.store import dataset
+from mri_ambient.store import Json, dataset
 
 FORMAT = "mri-ambient reconstruction 2"
 
@@ -82,7 +81,7 @@ def read_held_out(file: h5py.File) -> HeldOut:
     return HeldOut(tuple(slices.tolist()), noise=noise, seconds=seconds, **found)
 
 
-def read_made_from(path: Path) -> dict[str, Any] | None:
+def read_made_from(path: Path) -> Json | None:
     """What a reconstruction was made from; None if it doesn't say, or is none."""
     try:
         with h5py.File(path, "r") as file:

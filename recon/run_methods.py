@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Complex
@@ -33,7 +32,7 @@ from mri_ambient.recon.result_file import write_result
 from mri_ambient.recon.show.figure import draw_figure
 from mri_ambient.recon.show.page import write_report
 from mri_ambient.recon.show.summary import draw_panel_of, notes
-from mri_ambient.store import PreparedVolume
+from mri_ambient.store import Json, PreparedVolume
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def write_all(result: Result, outputs: Outputs) -> list[str]:
     return [f"{outputs.page} leaves out {text}" for text in left_out]
 
 
-def identity(choices: Choices, tools: Tools) -> dict[str, Any]:
+def identity(choices: Choices, tools: Tools) -> Json:
     """All that a reconstruction depends on, besides its scan: as JSON gives it back."""
     made = asdict(choices) | {"methods": list(choices.methods), "version": __version__}
     del made["device"]  # on which numbers depend by rounding alone

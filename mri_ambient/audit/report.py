@@ -2,18 +2,20 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib.figure import Figure, SubFigure
 from rich.table import Table
 from torch import Tensor
 
 from mri_ambient import __version__
 from mri_ambient.audit.memorisation import RARE, THRESHOLDS, Audit
 from mri_ambient.files import atomic_write
+from mri_ambient.store import Json
 
 PAIRS = 6
 FEW_SUBJECTS = 5
@@ -33,14 +35,14 @@ def write_neighbours(path: Path, audit: Audit, training: tuple[str, ...], held_o
                 writer.writerow([kind, name, f"{similarity:.6f}", training[index]])
 
 
-def write_summary(path: Path, audit: Audit, settings: dict[str, Any]) -> None:
+def write_summary(path: Path, audit: Audit, settings: Mapping[str, object]) -> None:
     """JSON: the measures, and what was compared."""
-    found: dict[str, Any] = {"nearer": audit.nearer, "further": audit.further}
+    found: Json = {"nearer": audit.nearer, "further": audit.further}
     for name, near in (("samples", audit.samples), ("held_out", audit.held_out)):
         found[name] = {"images": len(near), "max_similarity": float(near.max())}
     found["measures"] = [asdict(measure) for measure in audit.measures]
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(found | settings | {"version": __version__}, indent=2) + "\n")
+        temporary.write_text(json.dumps(found | dict(settings) | {"version": __version__}, indent=2) + "\n")
 
 
 def table(audit: Audit) -> Table:
@@ -83,8 +85,6 @@ def draw_audit(
     title: str,
 ) -> None:
     """A PNG: the histogram of S, and the nearest pairs of both sets: image, nearest training image in its scale, difference."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(11, 3 + 1.7 * PAIRS), dpi=110, layout="constrained")
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.6, 1.7 * PAIRS)).flat
     top.suptitle(title, fontsize=9)
@@ -106,7 +106,7 @@ def draw_audit(
 
 
 def draw_pairs(
-    figure: Any,
+    figure: SubFigure,
     title: str,
     images: Float[Tensor, "n y x"],
     training: Float[Tensor, "t y x"],

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+from typer.models import OptionInfo
 
 from mri_ambient.errors import UserError
 from mri_ambient.physics.mask_kinds.registry import MASK_KINDS
@@ -19,7 +20,7 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def one_of(option: str, choices: Iterable[str], about: str = "") -> Any:
+def one_of(option: str, choices: Iterable[str], about: str = "") -> OptionInfo:
     """An option that takes one of some names, which its help lists; names of a registry cost no import."""
     text = f"{', '.join(choices)}. {about}".strip()
     return typer.Option(option, help=text, parser=partial(check_choice, option, choices=choices), metavar="NAME")

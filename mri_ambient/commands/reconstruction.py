@@ -211,7 +211,7 @@ def reconstruct_many(
     if batch.rows:
         stdout.print(scans_table(batch.rows))
         stdout.print(f"wrote {out / CSV}, and of each scan its file, panel and page beside it", markup=False)
-    done = len({row["file"] for row in batch.rows})
+    done = len({row.file for row in batch.rows})
     counts = f"{done - batch.skipped} reconstructed, {batch.skipped} finished before, {len(batch.failed)} failed"
     stdout.print(f"{folder}: {counts}", markup=False)
     if batch.failed:

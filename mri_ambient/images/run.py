@@ -5,7 +5,6 @@ runs/NAME/            prior.json (kind `pixel`), prior.safetensors, checkpoint, 
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +22,7 @@ from mri_ambient.images.sampling import draw_pixels, sample_pixels
 from mri_ambient.images.task import ImageTask, draw_batch
 from mri_ambient.priors.card import first_problem, save_prior
 from mri_ambient.priors.runs import steps_done
+from mri_ambient.store import Json
 from mri_ambient.training.loop import train
 from mri_ambient.training.ranks import current_ranks
 from mri_ambient.training.run import claim
@@ -42,9 +42,7 @@ class ImageRunConfig(BaseModel):
     training: ImageConfig
 
 
-def image_config(
-    path: Path, settings: dict[str, Any], widths: tuple[int, ...], init: PixelPrior | None = None
-) -> ImageRunConfig:
+def image_config(path: Path, settings: Json, widths: tuple[int, ...], init: PixelPrior | None = None) -> ImageRunConfig:
     """The run on the images of a file.
 
     Args:
@@ -61,7 +59,7 @@ def image_config(
     settings = {name: value for name, value in settings.items() if value is not None}
     defaults = {
         "images": PASSES * len(data.pixels),
-        "rule": fitting_rules(settings.get("corruption", "random-pixels"))[0],
+        "rule": fitting_rules(str(settings.get("corruption", "random-pixels")))[0],
     }
     settings = defaults | settings
     try:

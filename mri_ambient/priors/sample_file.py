@@ -1,8 +1,8 @@
 """Unconditional samples on disk: the complex images, and a picture of their magnitudes."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -18,7 +18,7 @@ from mri_ambient.store import dataset
 FORMAT = "mri-ambient samples 1"
 
 
-def write_samples(path: Path, images: Complex[np.ndarray, "n y x"], settings: dict[str, Any]) -> None:
+def write_samples(path: Path, images: Complex[np.ndarray, "n y x"], settings: Mapping[str, object]) -> None:
     """``samples`` complex64 [n, y, x], normalised as prepared volumes are; attributes: the settings, one each."""
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT

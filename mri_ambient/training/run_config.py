@@ -2,13 +2,13 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mri_ambient.errors import UserError
 from mri_ambient.priors.card import first_problem
+from mri_ambient.store import Json
 from mri_ambient.training.config import MaskName, TrainConfig
 from mri_ambient.training.data import Volumes, read_volumes
 from mri_ambient.training.losses.registry import LOSSES
@@ -125,7 +125,7 @@ class RunOptions:
     init: Path | None = None
 
     @property
-    def given(self) -> dict[str, Any]:
+    def given(self) -> Json:
         """Those that are said, paths absolute."""
         said = {name: value for name, value in asdict(self).items() if value is not None}
         return {name: value.resolve() if isinstance(value, Path) else value for name, value in said.items()}
@@ -153,22 +153,23 @@ def default_config(options: RunOptions, slices: int = 0) -> RunConfig:
     """The stages that `mri-ambient train` runs on so many slices; laps train a `unet` on whole images.
 
     Raises UserError if a setting is wrong, or two contradict each other."""
-    given = {"data": PREPARED.resolve(), "loss": "weighted", "laps": 1, "seed": 0} | options.given
+    given = {"data": PREPARED.resolve(), "accel": (4.0,)} | options.given
+    loss = "weighted" if options.loss is None else options.loss
+    seed, laps = options.seed or 0, 1 if options.laps is None else options.laps
     count = options.images or PASSES * slices
-    made: dict[str, Any] = {key: given[key] for key in ("data", "init") if key in given}
-    made["laps"] = (lap_settings(count, given["seed"]),) * given["laps"]
-    start = {"accel": (4.0,)} | {key: given[key] for key in ("accel", "mask") if key in given}
-    if LOSSES[given["loss"]].from_reconstructions:
-        refuse_without_ambient(given["loss"], options.denoiser, given["laps"])
+    made = {key: given[key] for key in ("data", "init") if key in given}
+    made["laps"] = (lap_settings(count, seed),) * laps
+    start = {key: given[key] for key in ("accel", "mask") if key in given}
+    if LOSSES[loss].from_reconstructions:
+        refuse_without_ambient(loss, options.denoiser, laps)
         made["l1_wavelet"] = start
     else:
         architecture = {"denoiser": options.denoiser or "unrolled"}
-        made["ambient"] = start | {"loss": given["loss"], "architecture": architecture}
-        made["ambient"] |= {"images": count, "seed": given["seed"]}
+        made["ambient"] = start | {"loss": loss, "architecture": architecture, "images": count, "seed": seed}
     return validated(made)
 
 
-def validated(made: dict[str, Any]) -> RunConfig:
+def validated(made: Json) -> RunConfig:
     """Raises UserError naming the first wrong setting."""
     try:
         return RunConfig.model_validate(made)
@@ -184,7 +185,7 @@ def refuse_without_ambient(loss: str, denoiser: str | None, laps: int) -> None:
         raise UserError(f"--laps 0: leaves nothing to train with --loss {loss}, which is a lap on L1-wavelet images")
 
 
-def lap_settings(images: int, seed: int) -> dict[str, Any]:
+def lap_settings(images: int, seed: int) -> Json:
     architecture = {"denoiser": "unet", "widths": (48, 96, 128)}
     shared = {"images": images, "seed": seed}
     return {"accel": (1.0,), "loss": "supervised", "architecture": architecture, "strip": 64, **shared}
@@ -214,7 +215,9 @@ def override(config: RunConfig, options: RunOptions) -> RunConfig:
     start = made["ambient"] or made["l1_wavelet"]
     start |= {key: given[key] for key in ("accel", "mask") if key in given}
     if config.ambient is None:
-        refuse_without_ambient(options.loss or "l1-edm", options.denoiser, given.get("laps", len(config.laps)))
+        refuse_without_ambient(
+            options.loss or "l1-edm", options.denoiser, len(config.laps) if options.laps is None else options.laps
+        )
     else:
         start |= {"loss": options.loss or config.ambient.loss}
         start["architecture"] |= {"denoiser": options.denoiser or config.ambient.architecture.denoiser}

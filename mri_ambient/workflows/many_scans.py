@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
@@ -13,16 +12,19 @@ from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.data_prep.readers import files_of
 from mri_ambient.errors import UserError
 from mri_ambient.files import writable_folder
-from mri_ambient.processes import Job, Result, Spread, others_go_on, run_jobs
+from mri_ambient.processes import Result, Spread, others_go_on, run_jobs
 from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.outputs import free, names
 from mri_ambient.recon.result_file import read_data, read_made_from
 from mri_ambient.recon.run_methods import identity, run_methods, tools_for, write_all
 from mri_ambient.recon.show.comparison import write_csv
 from mri_ambient.recon.show.folder_summary import Row, rows_of
+from mri_ambient.store import Json
 from mri_ambient.workflows.opening import made_ready, read, scans_of
 
 CSV = "recon_summary.csv"
+Found = tuple[list[Row], list[str], bool]
+"""A scan's rows and warnings, and False if it was finished before."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ def reconstruct_folder(
         stderr.print(f"[red]failed[/] {escape(sentence)}", highlight=False)
         batch.failed.append(sentence)
 
-    def collect(job: Job, result: Result) -> None:
+    def collect(job: tuple[Path, Path, PrepareSettings, Choices, bool], result: Result[Found]) -> None:
         with others_go_on(job, fail):
             rows[job[0]], warnings, made = result()
             batch.skipped += not made
@@ -75,17 +77,15 @@ def reconstruct_folder(
     run_jobs(reconstruct_file, jobs, spread, "reconstructing", collect)
     batch.rows = [row for job in jobs for row in rows.get(job[0], [])]
     if batch.rows:
-        write_csv(out / CSV, batch.rows)
+        write_csv(out / CSV, [row.line() for row in batch.rows])
     return batch
 
 
-def reconstruct_file(
-    path: Path, out: Path, settings: PrepareSettings, choices: Choices, force: bool
-) -> tuple[list[Row], list[str], bool]:
-    """One job: a scan's rows and warnings, and False if it was finished before."""
+def reconstruct_file(path: Path, out: Path, settings: PrepareSettings, choices: Choices, force: bool) -> Found:
+    """One job."""
     tools = cached_tools(choices)
     try:
-        made_from: dict[str, Any] = {"source_sha256": files_hash(files_of(path)), "settings": asdict(settings)}
+        made_from: Json = {"source_sha256": files_hash(files_of(path)), "settings": asdict(settings)}
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror}); check its permissions") from error
     made_from |= identity(choices, tools)

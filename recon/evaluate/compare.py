@@ -12,7 +12,7 @@ from rich.markup import escape
 from mri_ambient.console import stderr
 from mri_ambient.errors import UserError
 from mri_ambient.files import remove_leftovers, writable_folder
-from mri_ambient.processes import Job, Result, Spread, run_jobs
+from mri_ambient.processes import Result, Spread, run_jobs
 from mri_ambient.recon.evaluate.compare_rows import compare_scan
 from mri_ambient.recon.evaluate.compare_summary import Summary, summarise
 from mri_ambient.recon.evaluate.plan import Plan, Source
@@ -137,7 +137,7 @@ def spread_over_scans(function: Callable[..., RowsAndFailures[R]], scans: Scans,
     rows: dict[tuple[Path, float], list[R]] = {}
     failed: list[str] = []
 
-    def collect(job: Job, result: Result) -> None:
+    def collect(job: tuple[Path, float, Plan, Path, OpenSource], result: Result[RowsAndFailures[R]]) -> None:
         try:
             rows[job[0], job[1]], said = result()
         except UserError as error:

@@ -4,21 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from jaxtyping import Complex
 from torch import Tensor
 
 from mri_ambient.recon.evaluate.lesions.insert import Lesioned
-from mri_ambient.recon.evaluate.rows import Json
-from mri_ambient.store import PreparedVolume
-
-
-@runtime_checkable
-class Settings(Protocol):
-    """Of a method: any frozen dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+from mri_ambient.recon.methods.method import Settings
+from mri_ambient.store import Json, PreparedVolume
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from mri_ambient import __version__
 from mri_ambient.files import atomic_write
 from mri_ambient.recon.evaluate.lesions.recover import Recovered
+from mri_ambient.store import Json
 
-Json = dict[str, object]
 T = TypeVar("T")
 adapter = lru_cache(TypeAdapter)
 

@@ -5,7 +5,7 @@ All see the same normalised data and the scan's own mask. BART's versions are in
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Generator
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.solvers import data_consistency
 from mri_ambient.recon.methods.method import Slices, classical
+
+if TYPE_CHECKING:
+    from sigpy.linop import Linop
 
 Shrink = Callable[[float, np.ndarray], np.ndarray]
 """A proximal operator, as sigpy calls it: (step, image) -> image."""
@@ -134,7 +137,7 @@ def spun(shrink: Shrink, generator: Generator) -> Shrink:
     return shifted
 
 
-def sigpy_sense(maps: np.ndarray, mask: np.ndarray) -> Any:
+def sigpy_sense(maps: np.ndarray, mask: np.ndarray) -> "Linop":
     """A of sigpy, for the maps [coil, v, x] of all sets and the mask [y, x]."""
     import sigpy as sp
     import sigpy.mri.linop

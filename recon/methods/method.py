@@ -1,9 +1,9 @@
 """What a method is: an object that says how it solves, with which priors, and by which settings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Complex
 from torch import Generator, Tensor
@@ -21,10 +21,12 @@ Generators = Sequence[Generator]
 Callback = Callable[[int, Images, Images], None]
 """Called after each step with (step, noisy images, denoised images)."""
 
-Settings = Any
-"""Of a method: a frozen dataclass of its own, or None."""
 
-Solve = Callable[[Measurement, Prior | None, int, Settings, Generators, Callback], Images]
+@runtime_checkable
+class Settings(Protocol):
+    """Of a method: any frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]
 
 
 @runtime_checkable
@@ -38,24 +40,15 @@ class SamplerSettings(Protocol):
     def precise(self) -> bool: ...
 
 
-@runtime_checkable
-class Sampler(Protocol):
-    """A posterior sampler: ``(denoise, measurement, samples, settings, generators, callback) -> images [k, slice, v, x]``."""
-
-    def __call__(
-        self,
-        denoise: Denoise,
-        measurement: Measurement,
-        samples: int,
-        settings: Settings,
-        generators: Generators,
-        callback: Callback | None = None,
-        /,
-    ) -> Images: ...
+S = TypeVar("S")
+OfSampler = TypeVar("OfSampler", bound=SamplerSettings)
+Solve = Callable[[Measurement, Prior | None, int, S, Generators, Callback], Images]
+Sampler = Callable[[Denoise, Measurement, int, S, Generators, Callback], Images]
+"""A posterior sampler: ``(denoise, measurement, samples, settings, generators, callback) -> images [k, slice, v, x]``."""
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Generic[S]):
     """A way to reconstruct.
 
     Attributes:
@@ -67,37 +60,35 @@ class Method:
         needs_bart: whether it is run by BART's program.
     """
 
-    solve: Solve
-    settings: Settings = None
+    solve: Solve[S]
+    settings: S = None  # pyright: ignore[reportAssignmentType]
     kinds: tuple[Literal["image", "masked"], ...] = ()
     candidates: tuple[Mapping[str, float], ...] = ()
     cost: Literal["seconds", "minutes"] = "seconds"
     needs_bart: bool = False
 
 
-def classical(
-    solver: Callable[[Measurement, Settings], Slices], settings: Settings, needs_bart: bool = False
-) -> Method:
+def classical(solver: Callable[[Measurement, S], Slices], settings: S, needs_bart: bool = False) -> Method[S]:
     """A method of one answer, without a prior: ``solver(measurement, settings) -> images [slice, v, x]``."""
     return Method(partial(_solve_classically, solver), settings, needs_bart=needs_bart)
 
 
 def sampling(
-    sampler: Sampler,
-    settings: SamplerSettings,
+    sampler: Sampler[OfSampler],
+    settings: OfSampler,
     *candidates: Mapping[str, float],
     cost: Literal["seconds", "minutes"] = "seconds",
-) -> Method:
+) -> Method[OfSampler]:
     """A posterior sampler with either kind of prior."""
     return Method(partial(_solve_by_sampling, sampler), settings, ("image", "masked"), candidates, cost)
 
 
 def _solve_classically(
-    solver: Callable[[Measurement, Settings], Slices],
+    solver: Callable[[Measurement, S], Slices],
     measurement: Measurement,
     prior: Prior | None,
     samples: int,
-    settings: Settings,
+    settings: S,
     generators: Generators,
     callback: Callback,
 ) -> Images:
@@ -105,11 +96,11 @@ def _solve_classically(
 
 
 def _solve_by_sampling(
-    sampler: Sampler,
+    sampler: Sampler[OfSampler],
     measurement: Measurement,
     prior: Prior | None,
     samples: int,
-    settings: SamplerSettings,
+    settings: OfSampler,
     generators: Generators,
     callback: Callback,
 ) -> Images:

@@ -12,7 +12,7 @@ from rich.table import Table
 from mri_ambient.files import atomic_write
 from mri_ambient.recon.evaluate.compare import Comparison
 from mri_ambient.recon.evaluate.compare_summary import MEAN, Summary, measures
-from mri_ambient.recon.evaluate.rows import ComparedScan, Json
+from mri_ambient.recon.evaluate.rows import ComparedScan
 from mri_ambient.recon.show.compare_columns import (
     LEGEND,
     OTHER_COLUMNS,
@@ -23,6 +23,7 @@ from mri_ambient.recon.show.compare_columns import (
 )
 from mri_ambient.recon.show.compare_figure import draw_errors, draw_pictures
 from mri_ambient.recon.show.compare_page import Section, write_page
+from mri_ambient.store import Json
 
 ELSEWHERE = ("lesions", "error_quantiles")  # not in scans.csv
 

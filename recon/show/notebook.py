@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -37,7 +36,7 @@ def show(figure: Figure) -> None:
     display(Image(stored.getvalue()))
 
 
-def explore(draw: Callable[..., Figure], **choices: Sequence[Any]) -> None:
+def explore(draw: Callable[..., Figure], **choices: Sequence[object]) -> None:
     """Show ``draw(**chosen)`` with a slider for each of ``choices``, from its middle on; without widgets the middle alone."""
     middle = {name: values[len(values) // 2] for name, values in choices.items()}
     if not widgets_run():

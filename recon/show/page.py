@@ -9,7 +9,6 @@ from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from mri_ambient.recon.show.compare_page import bullets
 from mri_ambient.recon.show.page_volumes import FINE, GREY, Carried, carry, nifti_gz, white_of
 from mri_ambient.recon.show.panel import GAIN, NOTICE
 from mri_ambient.recon.show.summary import NO_SPREAD, explained
+from mri_ambient.store import Json
 
 LIMIT = 60_000_000  # bytes of a page; browsers and mail take no more gladly
 NIIVUE = "_assets/js/niivue.umd.js"  # below nilearn
@@ -118,7 +118,7 @@ def sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def panes(result: ResultData) -> Iterator[dict[str, Any]]:
+def panes(result: ResultData) -> Iterator[Json]:
     """In the order of the keys 1 to 9. volume: of which texts; misfits: on the measured samples, per slice."""
     about = result.about
     yield pane("magnitude", result.title, "mean", result.residuals[about.method])
@@ -133,7 +133,7 @@ def panes(result: ResultData) -> Iterator[dict[str, Any]]:
         yield pane("magnitude", name, f"method{index}", result.residuals[name])
 
 
-def pane(kind: str, title: str, volume: str, residuals: Sequence[float] | Any = ()) -> dict[str, Any]:
+def pane(kind: str, title: str, volume: str, residuals: Sequence[float] | np.ndarray = ()) -> Json:
     return {"kind": kind, "title": title, "volume": volume, "misfits": [f"{float(value):.2f}" for value in residuals]}
 
 
@@ -234,7 +234,7 @@ def held_out_section(result: ResultData) -> str:
     )
 
 
-def method_table(names: Sequence[str], columns: Sequence[Any], slices: Sequence[int]) -> str:
+def method_table(names: Sequence[str], columns: Sequence[np.ndarray], slices: Sequence[int]) -> str:
     """A column a name, of a number for each slice; the first row is the mean over them."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = [("mean", [values.mean().item() for values in columns])]
