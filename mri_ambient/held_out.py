@@ -40,27 +40,29 @@ def shown_part(
     return mask & remove_samples(units, centre, max(1, round(share * outer)), generator)
 
 
+def parted(measurement: Measurement, shown: Bool[Tensor, "slice #y x"]) -> tuple[Measurement, Measurement]:
+    """What is shown, and M' = M - M~, what was measured and is hidden."""
+    return measurement.with_mask(shown), measurement.with_mask(measurement.sense.mask & ~shown)
+
+
 def held_out_error(
-    measurement: Measurement, hidden: Bool[Tensor, "slice #y x"], images: Complex[Tensor, "*k slice v x"]
+    hidden: Measurement, images: Complex[Tensor, "*k slice v x"]
 ) -> tuple[Float[Tensor, "*k slice x"], Float[Tensor, "slice x"]]:
     """||M' (F S z - y)||^2 and ||M' y||^2, by column of k-space; their sums' ratio is the squared relative error.
 
     The noise of y is in both: the least that can be had is :func:`noise_energy`, not 0.
 
     Args:
-        measurement: y and S, with the hidden samples still in y.
-        hidden: M', what was measured and not shown to those who made the images.
+        hidden: y, S and M', of what was not shown to those who made the images.
         images: z, complex64, normalised, of all sets of maps; any number of each slice.
     """
-    sense = measurement.sense.with_mask(hidden)
-    lines = sense.apply_mask(measurement.kspace)
-    return by_column(sense(images) - lines), by_column(lines)
+    return by_column(hidden.operator(images) - hidden.kspace), by_column(hidden.kspace)
 
 
-def noise_energy(measurement: Measurement, hidden: Bool[Tensor, "slice #y x"]) -> Float[Tensor, "slice x"]:
+def noise_energy(hidden: Measurement) -> Float[Tensor, "slice x"]:
     """What noise is expected to add to ||M' y||^2, by column; an upper bound where ``noise_std`` is one."""
-    samples = by_column(torch.where(hidden[:, None], torch.ones_like(measurement.kspace), 0))
-    return samples * 2 * measurement.noise_std[:, None].square()
+    samples = by_column(hidden.sense.apply_mask(torch.ones_like(hidden.kspace)))
+    return samples * 2 * hidden.noise_std[:, None].square()
 
 
 def by_column(kspace: Complex[Tensor, "*batch coil y x"]) -> Float[Tensor, "*batch x"]:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import track
 from mri_ambient.files import atomic_write
-from mri_ambient.held_out import held_out_error, noise_energy
+from mri_ambient.held_out import held_out_error, noise_energy, parted
 from mri_ambient.measurement import Measurement
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
@@ -90,12 +90,13 @@ def predict_hidden_lines(
 ) -> dict[str, float | None]:
     energy = one = mean = predicted = noise = 0.0
     count = 1
-    for number, item in enumerate(track(held, description, len(held))):
-        samples = draw(prior, e_step, item.measurement.with_mask(item.shown), number)
+    for number, (measurement, shown) in enumerate(track(held, description, len(held))):
+        seen, hidden = parted(measurement, shown)
+        samples = draw(prior, e_step, seen, number)
         count = len(samples)
-        here = float(noise_energy(item.measurement, item.hidden).sum())
-        of_each, lines = held_out_error(item.measurement, item.hidden, samples)
-        of_mean, _ = held_out_error(item.measurement, item.hidden, samples.mean(0))
+        here = float(noise_energy(hidden).sum())
+        of_each, lines = held_out_error(hidden, samples)
+        of_mean, _ = held_out_error(hidden, samples.mean(0))
         every, middle = float(of_each.sum()), float(of_mean.sum())
         noise += here
         energy += float(lines.sum())

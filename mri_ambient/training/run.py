@@ -33,7 +33,7 @@ from mri_ambient.training.ranks import Ranks, current_ranks
 from mri_ambient.training.report import Row, complete_slices, judge, read_rows, write_rows
 from mri_ambient.training.run_config import RunConfig
 from mri_ambient.training.run_data import claim_data
-from mri_ambient.training.validation import HeldOut, held_out_error, held_out_lines
+from mri_ambient.training.validation import HeldOut, held_out_lines, validation_error
 from mri_ambient.training.warm_start import warm_starts
 
 AMBIENT = "ambient"
@@ -273,7 +273,7 @@ def validation(config: TrainConfig, held: Sequence[HeldOut]) -> Callable[[Denois
     """The held-out error of the ambient stage; None where lines are hidden only afterwards."""
     if LOSSES[config.loss].needs_complete or not held:
         return None
-    return partial(held_out_error, held=held)
+    return partial(validation_error, held=held)
 
 
 def dataset_accels(config: RunConfig) -> tuple[float, ...]:

@@ -77,21 +77,21 @@ def judge(
     inner = torch.linspace(0, count - 1, max(1, min(SLICES, count // 2)) + 2)[1:-1]
     part = some_slices(volume, inner.round().long())
     shown, hidden = hide(part, seed)
-    measurement, scale = measurement_of(part), part.scale[:, None, None]
-    energy = by_column(measurement.with_mask(hidden).kspace).sum(-1, keepdim=True).clamp_min(TINY)
+    lines, scale = measurement_of(part).with_mask(hidden), part.scale[:, None, None]
+    energy = by_column(lines.kspace).sum(-1, keepdim=True).clamp_min(TINY)
     errors, one, squares = {}, {}, {}
     for name, found in results.items():
         kept = found.samples.shape[1]
         again = reconstruct(shown, name, priors.get(name), min(DRAWN, kept), seed, found.settings, device)
         samples = again.samples_of_sets.transpose(0, 1) / scale
-        (square, _), (of_samples, _) = (held_out_error(measurement, hidden, x) for x in (samples.mean(0), samples))
+        (square, _), (of_samples, _) = (held_out_error(lines, x) for x in (samples.mean(0), samples))
         if len(samples) > 1:
             variance = (of_samples - square).sum(0) / (len(samples) - 1)
             square = square - (1 / len(samples) - 1 / kept) * variance
         squares[name] = (square / energy)[hidden.any(-2)]
         errors[name] = (square / energy).sum(-1).clamp_min(0).sqrt()
         one[name] = (of_samples[0] / energy).sum(-1).sqrt()
-    noise = (noise_energy(measurement, hidden) / energy).sum(-1).sqrt()
+    noise = (noise_energy(lines) / energy).sum(-1).sqrt()
     return HeldOut(tuple(inner.round().int().tolist()), errors, one, squares, noise, perf_counter() - start)
 
 
@@ -122,7 +122,7 @@ def relative_error(
 
     images: x of all sets of maps, in the units of the file, reconstructed from the volume that :func:`hide` returned.
     """
-    wrong, energy = held_out_error(measurement_of(volume), hidden, images / volume.scale[:, None, None])
+    wrong, energy = held_out_error(measurement_of(volume).with_mask(hidden), images / volume.scale[:, None, None])
     return (wrong.sum(-1) / energy.sum(-1).clamp_min(TINY)).sqrt()
 
 

@@ -24,7 +24,7 @@ from mri_ambient.training.kspace_task import KspaceTask
 from mri_ambient.training.loop import train
 from mri_ambient.training.losses.registry import LOSSES
 from mri_ambient.training.ranks import Ranks
-from mri_ambient.training.validation import held_out_error, held_out_lines
+from mri_ambient.training.validation import held_out_lines, validation_error
 from tests.pretended import DEVICE, Elsewhere, pretended
 
 ONE_STEP = {"images": 2, "batch": 2, "accumulate": 2, "save_every": 1}
@@ -75,7 +75,7 @@ def test_a_step_of_every_loss(loss, denoiser, prepared, tmp_path):
     complete = LOSSES[loss].needs_complete
     data = MeasuredSlices(read_volumes(prepared), (1.0,) if complete else config.accel, config.mask)
     held = held_out_lines(MeasuredSlices(read_volumes(prepared), config.accel, config.mask), 0)
-    same_step(KspaceTask(data, config), tmp_path, lambda mean: held_out_error(mean, held))
+    same_step(KspaceTask(data, config), tmp_path, lambda mean: validation_error(mean, held))
 
 
 @pytest.mark.parametrize(("corruption", "rule"), [(c, rule) for c in CORRUPTIONS for rule in fitting_rules(c)])

@@ -16,7 +16,7 @@ from mri_ambient.training.data import MeasuredSlices, read_volumes, strip
 from mri_ambient.training.kspace_task import KspaceTask, draw_shown
 from mri_ambient.training.losses.registry import LOSSES
 from mri_ambient.training.report import complete_slices
-from mri_ambient.training.validation import held_out_error, held_out_lines
+from mri_ambient.training.validation import held_out_lines, validation_error
 from tests.folded import ACS, folded_scan
 from tests.operators import random_complex
 from tests.recon.test_reconstruct import untrained
@@ -129,7 +129,7 @@ def test_a_run_with_a_lap(folder, tmp_path):
 def test_held_out_lines_and_complete_slices(folder):
     data = two_of(folder)
     network = KspaceTask(data, settings_of()).build()
-    assert 0 < held_out_error(network, held_out_lines(data, 0)) < math.inf
+    assert 0 < validation_error(network, held_out_lines(data, 0)) < math.inf
     (found,) = complete_slices(data)
     assert found.truth.shape == found.measurement.sense.maps[:, 0].shape
 

@@ -12,7 +12,6 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, UNetDenoiser
 from mri_ambient.training.report import DRAWS, Complete, Row, judge, read_rows, remark, table, write_rows
-from mri_ambient.training.validation import HeldOut
 from tests.operators import random_complex
 
 SIZE, SPREAD, NOISE = 64, 0.3, 0.2
@@ -51,7 +50,7 @@ def test_calibrated_draws_are_found_calibrated(draws, tmp_path):
         assert (len(generators), len(generators[0])) == (DRAWS, 2)
         return mean + SPREAD * white(draws, 2, SIZE, SIZE, seed=4) * (draws > 1)
 
-    row = judge(prior("image"), "lap1", e_step, [HeldOut(batch, shown)], [Complete(batch, images)])
+    row = judge(prior("image"), "lap1", e_step, [(batch, shown)], [Complete(batch, images)])
     energy, noise, error = 2 + 2 * NOISE**2, 2 * NOISE**2, 2 * SPREAD**2
     assert row.held_out_noise == pytest.approx(math.sqrt(noise / energy), rel=0.05)
     if draws == 1:

@@ -25,7 +25,7 @@ from mri_ambient.training.report import read_rows
 from mri_ambient.training.run import RUN, run
 from mri_ambient.training.run_config import RunConfig, RunOptions, default_config, override
 from mri_ambient.training.run_data import DATA, training_scans
-from mri_ambient.training.validation import held_out_error, held_out_lines
+from mri_ambient.training.validation import held_out_lines, validation_error
 from mri_ambient.training.warm_start import warm_starts
 from mri_ambient.workflows.learning import e_step_of
 
@@ -89,7 +89,7 @@ def test_what_a_report_says(finished, prepared):
     ambient, lap, _ = read_rows(finished)
     made = config(prepared)
     unseen = MeasuredSlices(split(read_volumes(prepared), made.hold_out)[1], (3.0,), "random")
-    expected = held_out_error(find_prior(("masked",), finished).denoiser, held_out_lines(unseen, 0))
+    expected = validation_error(find_prior(("masked",), finished).denoiser, held_out_lines(unseen, 0))
     assert ambient.held_out_mean == ambient.held_out_one == pytest.approx(expected, rel=1e-4)
     assert ambient.held_out_spread is None
     assert ambient.image_spread is None
