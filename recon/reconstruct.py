@@ -15,6 +15,7 @@ from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import apart, stacked
 from mri_ambient.priors.card import Card, Prior
+from mri_ambient.priors.runs import place
 from mri_ambient.recon.methods.method import Settings
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.store import PreparedVolume
@@ -95,6 +96,16 @@ def mean_title(method: str, samples: int | None) -> str:
     return f"{method}, mean" if samples is None else f"{method}, mean of {samples}"
 
 
+def check_prior(method: str, prior: Prior | None) -> None:
+    """Raises UserError if the method needs a prior of another kind."""
+    kinds = METHODS[method].kinds
+    if kinds and (prior is None or prior.card.kind not in kinds):
+        found = "no prior" if prior is None else f"{place(prior.path)}, of kind `{prior.card.kind}`"
+        raise UserError(
+            f"{method}: needs a prior of kind {' or '.join(kinds)} and got {found}; choose another one, or another method"
+        )
+
+
 def reconstruct(
     volume: PreparedVolume,
     method: str,
@@ -121,10 +132,8 @@ def reconstruct(
     Raises:
         UserError: the method needs another kind of prior, memory does not suffice, or a sampler fails.
     """
+    check_prior(method, prior)
     chosen = METHODS[method]
-    if chosen.kinds and (prior is None or prior.card.kind not in chosen.kinds):
-        kind = "no prior" if prior is None else f"a prior of kind `{prior.card.kind}`"
-        raise UserError(f"{method}: needs a prior of kind {' or '.join(chosen.kinds)} and got {kind}; pass --prior")
     start = time.perf_counter()
     prior = prior.to(device) if prior and chosen.kinds else None
     native = (volume.kspace.shape[-2], volume.kspace.shape[-1])

@@ -24,7 +24,7 @@ from mri_ambient.recon.evaluate.model_check import check_model
 from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
-from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
+from mri_ambient.recon.reconstruct import Reconstruction, check_prior, reconstruct
 from mri_ambient.recon.reference import RSS, explained, scaled, way_back
 from mri_ambient.recon.result import Result
 from mri_ambient.recon.result_data import about_of, result_data
@@ -60,6 +60,8 @@ def tools_for(choices: Choices, prior: Prior | None = None) -> Tools:
         require()
     kinds = {name: METHODS[name].kinds for name in choices.methods}
     priors = {name: prior or find_prior(kind, choices.prior) for name, kind in kinds.items() if kind}
+    for name in choices.methods:
+        check_prior(name, priors.get(name))
     tuned = find_tuned(choices.tuned, [priors[choices.kept]] if choices.kept in priors else [])
     return Tools({name: one.to(device) for name, one in priors.items()}, tuned, device)
 

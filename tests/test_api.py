@@ -209,6 +209,15 @@ def test_what_cant_be_used_is_one_sentence(given, sentence, scan):
     assert "\n" not in str(error.value)
 
 
+def test_a_prior_of_another_kind_is_refused_before_any_work(scan, monkeypatch):
+    monkeypatch.setattr("mri_ambient.api.made_ready", lambda *_: pytest.fail("the scan was prepared"))
+    for prior, name in ((gaussian, "gaussian"), (ma.load_prior("bundled"), "bundled/lap1")):
+        with pytest.raises(
+            ma.UserError, match=f"aos: needs a prior of kind masked and got {name}, of kind `image`; choose"
+        ):
+            quick(scan, method="aos", prior=prior)
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [
@@ -255,6 +264,7 @@ def test_training_from_python_is_the_commands(prepared, typed, tmp_path):
         ({"samples": 2.5}, "samples 2.5: has to be a whole number of at least 1"),
         ({"accel": 0.5}, "accel 0.5: is not a number of at least 1"),
         ({"reference": "sos"}, "reference sos: is not one of mvue, rss"),
+        ({"prior": 42, "method": "aos"}, "prior: is a int; pass a prior's folder, `bundled`, or a function"),
         ({"pixel_mm": 1.8}, "pixel_mm: is for a denoiser of your own"),
         ({"pixel_mm": -1, "prior": gaussian, "method": "dds"}, "pixel_mm -1: has to be above 0"),
     ],
@@ -300,3 +310,9 @@ def test_simulate_prepare_save_train(tmp_path):
     assert prior.card.training.accel == (3.0,)
     with pytest.raises(ma.UserError, match="images 0: has to be a whole number of at least 1"):
         ma.train(tmp_path / "prepared", tmp_path / "other", images=0)
+    for options in ({"laps": 0}, {"laps": 0, "loss": "supervised"}, {"loss": "l1-edm"}):
+        with pytest.raises(
+            ma.UserError, match="R=100 leaves 0 of 48 lines, fewer than the 8 ACS lines; ask for a smaller"
+        ):
+            ma.train(tmp_path / "prepared", tmp_path / "other", accel=100, images=16, **options)
+    assert not (tmp_path / "other").exists()

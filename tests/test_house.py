@@ -1,9 +1,11 @@
 """The promises of packaging: one list of dependencies, one version, a command that answers at once."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -96,3 +98,30 @@ def test_the_import_costs_nothing():
     code = f"import sys, mri_ambient; print([m for m in {HEAVY} if m in sys.modules], len(dir(mri_ambient)) > 10)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[] True"
+
+
+def test_nothing_public_is_typed_any():
+    """Signatures, attributes, and the aliases that these are written with."""
+    found = [path for of in ("mri_ambient", "recon", "data_prep") for path in (ROOT / of).rglob("*.py")]
+    assert len(found) > 200
+    assert not [str(path) for path in found if holds_any(path.read_text())]
+    public = ("def f(x: Any): ...", "def f() -> list[typing.Any]: ...", "class C:\n x: Any", "Row = dict[str, Any]")
+    private = ("def _f(x: Any): ...", "class _C:\n x: Any", "def f():\n x: Any = 1", "from typing import Any")
+    assert [holds_any(source) for source in (*public, *private)] == [True] * len(public) + [False] * len(private)
+
+
+def holds_any(source: str) -> bool:
+    below = (node for part in public_parts(ast.parse(source)) for node in ast.walk(part))
+    return any(getattr(node, "id", getattr(node, "attr", "")) == "Any" for node in below)
+
+
+def public_parts(module: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(module):
+        if re.match("_[^_]", getattr(node, "name", "")):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from public_parts(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from filter(None, (node.args, node.returns))
+        else:
+            yield node

@@ -22,7 +22,13 @@ from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.priors.card import Card, Prior, Training, load_prior, save_prior
 from mri_ambient.priors.denoisers import Denoiser
 from mri_ambient.priors.runs import BEST, RUN, steps_done
-from mri_ambient.training.checks import check_complete, check_measured_lines, check_noise_levels, identifiability
+from mri_ambient.training.checks import (
+    check_complete,
+    check_measured_lines,
+    check_noise_levels,
+    identifiability,
+    spread,
+)
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.data import MeasuredSlices, Slices, Volumes, WholeImages, read_volumes, split
 from mri_ambient.training.kspace_task import KspaceTask
@@ -67,15 +73,15 @@ def run(
     """
     ranks, volumes = current_ranks(device), volumes or read_volumes(config.data)
     ambient_init, lap_init = warm_starts(config)
-    if ranks.first:
-        claim(folder, config, resume, RunConfig.continues)
-        claim_data(folder, config.data, volumes, [prior for prior in (ambient_init, lap_init) if prior])
-        write_settings(folder, config)  # which may have more laps now
-    ranks.wait()
     check_masks(config, volumes)
     training, held_out = split(volumes, config.hold_out)
     data = MeasuredSlices(training, dataset_accels(config), config.start.mask)
     check_data(config, data, ranks)
+    if ranks.first:  # nothing is written before all is checked
+        claim(folder, config, resume, RunConfig.continues)
+        claim_data(folder, config.data, volumes, [prior for prior in (ambient_init, lap_init) if prior])
+        write_settings(folder, config)  # which may have more laps now
+    ranks.wait()
     here = Run(config, folder, ranks, in_parts(e_step, config.e_step.batch, ranks.device), data, described(volumes))
     held: list[HeldOut] = []
     report = None
@@ -242,7 +248,7 @@ def choose(folder: Path, errors: Sequence[float | None], config: RunConfig) -> N
 
 def check_masks(config: RunConfig, volumes: Volumes) -> None:
     """Volumes that `prep --accel` undersampled keep their masks, whose kind the losses have to know. Raises UserError if the
-    run says another kind, or other accelerations, than all of them have."""
+    run says another kind, or other accelerations, than all of them have, or one that leaves fewer lines than an ACS has."""
     for path, sampling in volumes.items():
         made = sampling.provenance["settings"]
         if made["accel"] is None:
@@ -251,6 +257,9 @@ def check_masks(config: RunConfig, volumes: Volumes) -> None:
             raise UserError(
                 f"{path}: was undersampled by `prep --accel {made['accel']:g} --mask {made['mask']}`; train with these two"
             )
+    drawn = MeasuredSlices(volumes, config.start.accel, config.start.mask)
+    for place in spread(drawn):
+        drawn.mask_of(*place)
 
 
 def check_data(config: RunConfig, data: MeasuredSlices, ranks: Ranks) -> None:
