@@ -13,6 +13,7 @@ import mri_ambient as ma
 from mri_ambient import words
 from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings
+from mri_ambient.priors.own import own_prior
 from mri_ambient.training.run_config import RunOptions
 
 SIZE = 48
@@ -271,7 +272,8 @@ def test_training_from_python_is_the_commands(prepared, typed, tmp_path):
 )
 def test_words_of_another_kind(given, sentence, scan, monkeypatch):
     """What type checkers find is told to those who have none."""
-    unchecked = ma.reconstruct.__wrapped__ if hasattr(ma.reconstruct, "__wrapped__") else ma.reconstruct
+    unchecked, own = (getattr(function, "__wrapped__", function) for function in (ma.reconstruct, own_prior))
+    monkeypatch.setattr("mri_ambient.api.own_prior", own)
     with pytest.raises(ma.UserError, match=sentence) as error:
         unchecked(**({"scan": scan, "method": "cg-sense", "accel": 3, "acs": 8, "beside": ()} | given))
     assert "\n" not in str(error.value)
