@@ -188,8 +188,8 @@ def read_volume(path: Path, slices: slice = slice(None)) -> PreparedVolume:
 class Sampling:
     """What is small in a prepared file: kept in memory while the slices are read as they are needed.
 
-    shape: of ``kspace``. sets: of maps. subject: whose scan it is, see :func:`subject_of`. The rest as in
-    :class:`PreparedVolume`.
+    shape: of ``kspace``. sets: of maps. subject: a pseudonym of whose scan it is, as far as the raw file said, else its name:
+    scans of one subject stay together in a split. The rest as in :class:`PreparedVolume`.
     """
 
     shape: tuple[int, ...]
@@ -212,7 +212,7 @@ def read_sampling(path: Path) -> Sampling:
             rows, columns = dataset(file, "acs")[:].tolist()
             sets = 2 if "second_maps" in file else 1
             about = json.loads(str(file.attrs["provenance"]))
-            whose = subject_of(about, path)
+            whose = about.get("subject") or path.stem
             shape = dataset(file, "kspace").shape
             return Sampling(shape, mask, acquired, noise_std, (rows, columns), sets, about, whose)
     except (OSError, KeyError, ValueError) as error:
@@ -231,28 +231,6 @@ def read_slice(path: Path, index: int) -> tuple[Complex[Tensor, "1 coil y x"], C
 
 def _tensor(file: h5py.File, key: str, slices: slice = slice(None)) -> Tensor:
     return torch.from_numpy(np.asarray(dataset(file, key)[slices]))
-
-
-def read_subject(path: Path) -> str:
-    """Whose scan it is, as far as the raw file said (a pseudonym), else its name: scans of one subject stay together in a
-    split. Raises UserError if the file is not a prepared volume."""
-    return subject_of(read_provenance(path), path)
-
-
-def subject_of(provenance: Provenance, path: Path) -> str:
-    """The same of a volume whose provenance was read."""
-    return provenance.get("subject") or path.stem
-
-
-def read_provenance(path: Path) -> Provenance:
-    """How the volume was made. Raises UserError if the file is not a prepared volume."""
-    try:
-        with h5py.File(path, "r") as file:
-            return json.loads(str(file.attrs["provenance"]))
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: is not a prepared volume; make one with `mri-ambient prep`, or move it elsewhere"
-        ) from error
 
 
 def is_prepared(path: Path) -> bool:

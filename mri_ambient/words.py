@@ -154,7 +154,7 @@ def as_accels(given: float | str | Sequence[float]) -> tuple[float, ...]:
     try:
         accels = tuple(float(one) for one in several)
     except (TypeError, ValueError) as error:
-        raise UserError(f"accel {given}: is not a number or several; write 4 or (2, 4, 6, 8)") from error
+        raise UserError(f"accel (--accel) {given}: is not a number or several; write 4 or '2,4,6,8'") from error
     if not all(1 <= accel < float("inf") for accel in accels):
-        raise UserError(f"accel {given}: an acceleration is at least 1")
+        raise UserError(f"accel (--accel) {given}: an acceleration is at least 1")
     return accels

@@ -169,7 +169,7 @@ def test_two_scans_of_one_name(typed, tmp_path, one_slice):
         ("recon absent.h5", "absent.h5: no such file"),
         ("compare . --methods magic", "--methods magic: is not one of"),
         ("compare . --prior absent", "absent: holds no prior.json"),
-        ("tune . --accel four", "--accel four: is not a number"),
+        ("tune . --accel four", "accel (--accel) four: is not a number"),
         ("sample --prior absent", "absent: holds no prior.json"),
         ("audit --prior bundled", "bundled: comes without the scans of its training; pass --training"),
         ("train --init absent", "absent: holds no prior.json"),

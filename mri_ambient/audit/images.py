@@ -16,7 +16,7 @@ from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.priors.find import beside
 from mri_ambient.priors.runs import CARD
-from mri_ambient.store import dataset, is_prepared, read_sampling, read_subject, read_volume
+from mri_ambient.store import dataset, is_prepared, read_sampling, read_volume
 from mri_ambient.training.data import split, volumes_in
 from mri_ambient.training.run import RUN
 from mri_ambient.training.run_config import read_config
@@ -142,4 +142,4 @@ def combined(path: Path, prior: Prior, option: str) -> Complex[Tensor, "slice y 
 
 
 def whose(path: Path) -> str:
-    return read_subject(path) if is_prepared(path) else path.stem
+    return read_sampling(path).subject if is_prepared(path) else path.stem

@@ -18,9 +18,9 @@ from mri_ambient.commands.options import (
     Slices,
     TunedPath,
     Workers,
-    parse_accels,
     parse_methods,
 )
+from mri_ambient.words import as_accels
 
 
 def compare(
@@ -47,7 +47,7 @@ def compare(
     from mri_ambient.console import stdout
     from mri_ambient.priors.runs import prior_folder
 
-    accels = parse_accels(accel)
+    accels = as_accels(accel)
     named = tuple(parse_methods(methods))
     folders = tuple(Path(part.strip()) for part in prior.split(",") if part.strip())
     for folder in folders:
@@ -107,7 +107,7 @@ def tune(
     from mri_ambient.files import refuse_existing
     from mri_ambient.priors.runs import tuning_target
 
-    wanted = parse_accels(accel)
+    wanted = as_accels(accel)
     named = tuple(parse_methods(methods))
     refuse_existing(tuning_target(out, prior), force)
 

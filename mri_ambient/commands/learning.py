@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from mri_ambient.commands.options import Device, one_of, parse_accels
+from mri_ambient.commands.options import Device, one_of
 from mri_ambient.physics.mask_kinds.registry import TRAINABLE
 from mri_ambient.priors.registry import DENOISERS
 from mri_ambient.training.losses.registry import LOSSES
+from mri_ambient.words import as_accels
 
 
 def train(
@@ -45,7 +46,7 @@ def train(
     """Learn a prior from the measured lines of prepared volumes. Several devices: torchrun -m mri_ambient train ..."""
     from mri_ambient.priors.runs import prior_folder
 
-    accels = None if accel is None else parse_accels(accel)
+    accels = None if accel is None else as_accels(accel)
     start = init and prior_folder(init)  # a refusal waits for no import
 
     from mri_ambient.console import stderr, stdout

@@ -103,16 +103,6 @@ def parse_methods(text: str) -> list[str]:
     return [check_choice("--methods", name, METHODS) for name in names]
 
 
-def parse_accels(text: str) -> tuple[float, ...]:
-    try:
-        accels = tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UserError(f"--accel {text}: is not a number or a list of numbers; write 4 or 2,4,6,8") from error
-    if not all(1 <= accel < float("inf") for accel in accels):
-        raise UserError(f"--accel {text}: an acceleration is at least 1; write 4 or 2,4,6,8")
-    return accels
-
-
 def parse_widths(text: str) -> tuple[int, ...]:
     widths = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
     if not all(width > 0 and width % 8 == 0 for width in widths):

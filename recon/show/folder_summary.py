@@ -19,13 +19,9 @@ from mri_ambient.store import Json
 class Row:
     """A scan by a method, in the order of the columns.
 
-    Attributes:
-        kept: whether it is the method that the file keeps whole.
-        errors: of its mean, by every metric, if there is a reference; of two sets of maps, of the first's images, as ``file``
-            holds them.
-        held_out, held_out_noise: on hidden lines, of the mean and of noise alone, None where none were hidden.
-        residual: misfit on the measured samples over the noise level.
-        file: the name of the reconstruction's.
+    kept: whether ``file`` keeps it whole. errors: of the mean, by every metric, none without a reference; of two sets of maps,
+    of the first's images. held_out, held_out_noise: on hidden lines, of the mean and of noise alone. residual: misfit on the
+    measured samples over the noise level.
     """
 
     scan: str
