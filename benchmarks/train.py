@@ -71,7 +71,7 @@ def plain_physics() -> Iterator[None]:
         return conjugate_gradient(lambda z: sense.gram(z) + weight * z, adjoint + weight * start, start, iterations)
 
     with (
-        mock.patch.object(Sense, "normal", lambda sense, image: sense.adjoint(sense(image))),
+        mock.patch.object(Sense, "gram", lambda sense, image: sense.adjoint(sense(image))),
         mock.patch.object(denoisers, "regularised_solution", solution),
     ):
         yield

@@ -200,14 +200,14 @@ def read_config(path: Path) -> RunConfig:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())}); correct it") from error
     except ValidationError as error:
-        measurement = first_problem(error)
-        raise UserError(f"{path}: {measurement}; correct it, `run.json` of a run shows all settings") from error
+        raise UserError(f"{path}: {first_problem(error)}; correct it, a run's `run.json` shows all settings") from error
 
 
 def override(config: RunConfig, options: RunOptions) -> RunConfig:
     """The run with some settings changed: data and init; accel and mask; loss and denoiser of the ambient stage; images and
     seed of every stage; laps, how many (more of them are like the last). Raises UserError if the run has no such stage."""
     given, made = options.given, config.model_dump()
+    laps = len(config.laps) if options.laps is None else options.laps
     made |= {key: given[key] for key in ("data", "init") if key in given}
     if options.loss and LOSSES[options.loss].from_reconstructions != (config.ambient is None):
         start = "an ambient stage" if config.ambient else "L1-wavelet images"
@@ -215,16 +215,13 @@ def override(config: RunConfig, options: RunOptions) -> RunConfig:
     start = made["ambient"] or made["l1_wavelet"]
     start |= {key: given[key] for key in ("accel", "mask") if key in given}
     if config.ambient is None:
-        refuse_without_ambient(
-            options.loss or "l1-edm", options.denoiser, len(config.laps) if options.laps is None else options.laps
-        )
+        refuse_without_ambient(options.loss or "l1-edm", options.denoiser, laps)
     else:
         start |= {"loss": options.loss or config.ambient.loss}
         start["architecture"] |= {"denoiser": options.denoiser or config.ambient.architecture.denoiser}
-    if options.laps is not None:
-        first = config.stages[0]
-        last = made["laps"][-1:] or [lap_settings(first.images, first.seed)]
-        made["laps"] = (list(made["laps"]) + list(last) * options.laps)[: options.laps]
+    first = config.stages[0]
+    last = made["laps"][-1:] or [lap_settings(first.images, first.seed)]
+    made["laps"] = (list(made["laps"]) + list(last) * laps)[:laps]
     for stage in (made["ambient"] or {}, *made["laps"]):
         stage |= {key: given[key] for key in ("images", "seed") if key in given}
     return validated(made)
