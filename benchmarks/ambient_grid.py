@@ -256,7 +256,7 @@ def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
         ways["mmps"] = mmps, MMPS
     for name, (sampler, settings) in ways.items():
         generators = [Generator().manual_seed(number) for number in range(len(measurement.kspace))]
-        denoise = denoiser_for(prior, measurement, settings.masks, SAMPLES, generators, settings.precise)
+        denoise = denoiser_for(prior, measurement, settings.masks, SAMPLES, generators)
         samples = sampler(denoise, measurement, SAMPLES, settings, generators)
         mean = samples.mean(0)
         spread = samples.var(0).mean().sqrt()

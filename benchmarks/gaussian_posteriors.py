@@ -7,9 +7,9 @@ import argparse
 import math
 from collections.abc import Iterator
 
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.aald import AaldSettings, aald
 from mri_ambient.recon.methods.samplers.adps import AdpsSettings, adps
-from mri_ambient.recon.methods.samplers.daps import DapsSettings, daps
 from mri_ambient.recon.methods.samplers.dds import DdsSettings, dds
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 from tests.recon.gaussian import ACCELS, SPREAD, gaussian_case, generators, quality
@@ -22,11 +22,12 @@ ROWS = {
         dds,
         DdsSettings(steps=30, prior_spread=SPREAD, iterations=8, eta=0.0, order=2, **WIDE),
     ),
-    "daps, 20 steps": (daps, DapsSettings(steps=20, prior_spread=SPREAD, inner_spread=1.0, iterations=8, **WIDE)),
-    "mmps, 50 steps": (mmps, MmpsSettings(steps=50, iterations=8, **WIDE)),
-    "mmps, 20 steps, eta 0, order 2": (mmps, MmpsSettings(steps=20, iterations=8, eta=0.0, order=2, **WIDE)),
+    "mmps, as shipped": (mmps, METHODS["mmps"].settings),
+    "mmps, 30 steps": (mmps, MmpsSettings(steps=30, iterations=8, jacobian_above=0, draw_iterations=30, **WIDE)),
+    "daps, as shipped": (mmps, METHODS["daps"].settings),
     "aald, 100 x 3 steps": (aald, AaldSettings()),
     "adps, 500 steps": (adps, AdpsSettings()),
+    "adps-scaled, 500 steps": (adps, AdpsSettings(step="scaled", prior_spread=SPREAD)),
 }
 
 

@@ -38,7 +38,6 @@ from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.aald import AaldSettings
 from mri_ambient.recon.methods.samplers.adps import AdpsSettings
 from mri_ambient.recon.methods.samplers.annealing import Annealing
-from mri_ambient.recon.methods.samplers.daps import DapsSettings
 from mri_ambient.recon.methods.samplers.dds import DdsSettings
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
 from mri_ambient.recon.reconstruct import reconstruct, reference_image
@@ -58,13 +57,15 @@ ROWS: list[tuple[str, Any]] = [
     ("dds", replace(NEW, sigma_min=0.02)),
     ("dds", replace(NEW, sigma_min=0.01, stop_at_noise=True)),
     ("dds", replace(NEW, prior_spread=0.2)),
-    *(("daps", replace(DapsSettings(), steps=steps)) for steps in (12, 20, 50)),
-    ("daps", replace(DapsSettings(), inner_spread=0.4)),
-    *(("mmps", replace(MmpsSettings(), steps=steps)) for steps in (5, 7, 12)),
-    ("mmps", replace(MmpsSettings(), steps=12, iterations=1)),
-    ("mmps", replace(MmpsSettings(), steps=12, jacobian="gradients")),
+    *(("daps", replace(METHODS["daps"].settings, steps=steps)) for steps in (4, 6, 12, 20, 40)),
+    *(("daps", replace(METHODS["daps"].settings, draw_iterations=count)) for count in (2, 4, 16, 32)),
+    *(("mmps", replace(MmpsSettings(), steps=steps)) for steps in (5, 10, 20, 40)),
+    *(("mmps", replace(MmpsSettings(), iterations=count)) for count in (1, 3, 4)),
+    *(("mmps", replace(MmpsSettings(), draw_iterations=count)) for count in (2, 4, 16, 32)),
+    ("mmps", replace(MmpsSettings(), jacobian="gradients")),
     ("aald", AaldSettings()),
     ("adps", AdpsSettings()),
+    ("adps-scaled", AdpsSettings(step="scaled")),
 ]
 COLUMNS = ("R", "method", "steps", "settings", "one sample", "mean", "std/error", "forward", "backward", "s/slice")
 ORIGIN = ("K", "scans", "slices", "prior")  # of samplers.csv alone
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--accel", type=float, nargs="+", default=[4.0, 8.0])
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--only", nargs="+", default=["aos", "dds", "daps", "mmps", "aald", "adps"])
+    parser.add_argument("--only", nargs="+", default=["aos", "dds", "daps", "mmps", "aald", "adps", "adps-scaled"])
     parser.add_argument("--prior", type=Path, default=BUNDLED)
     chosen = parser.parse_args()
     keep_freed_memory()  # as the command does

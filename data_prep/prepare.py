@@ -182,15 +182,24 @@ def coil_notes(scan: Scan, coils: int, kept: float, settings: PrepareSettings) -
 
 def complete(scan: Scan, volume: PreparedVolume) -> PreparedVolume:
     """All that the scan holds, behind the coils and the scale of its undersampled ``volume``: what errors are measured on."""
-    kspace = torch.stack(
-        [
-            torch.einsum("vc,cyx->vyx", transform, crop_readout(measured, scan))
-            for transform, measured in zip(volume.coil_transform, scan.kspace, strict=True)
-        ]
+    whole = _behind_coils(scan.kspace, scan, volume)
+    kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, whole.kspace)  # to the last bit what was prepared
+    return replace(whole, kspace=kspace)
+
+
+def without_noise(scan: Scan, volume: PreparedVolume) -> PreparedVolume | None:
+    """The same of a simulation's k-space before noise came to it, which is the truth; None if the scan has none."""
+    return None if scan.noiseless is None else _behind_coils(scan.noiseless, scan, volume)
+
+
+def _behind_coils(kspace: Complex[Tensor, "slice coil y x"], scan: Scan, volume: PreparedVolume) -> PreparedVolume:
+    coils = [
+        torch.einsum("vc,cyx->vyx", transform, crop_readout(of_slice, scan))
+        for transform, of_slice in zip(volume.coil_transform, kspace, strict=True)
+    ]
+    return replace(
+        volume, kspace=torch.stack(coils), mask=crop_mask(scan.mask.expand(len(coils), *scan.mask.shape), scan)
     )
-    kspace = torch.where(volume.mask.unsqueeze(1), volume.kspace, kspace)  # to the last bit what was prepared
-    mask = crop_mask(scan.mask.expand(len(kspace), *scan.mask.shape), scan)
-    return replace(volume, kspace=kspace, mask=mask)
 
 
 def draw_masks(

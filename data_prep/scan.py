@@ -1,7 +1,7 @@
 """A raw scan, whatever it came from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Scan:
         geometry: where the slices lie; None if the file doesn't say.
         notes: what was odd and what was made of it, a sentence each.
         simulated: whether no scanner measured it.
+        noiseless: k-space of a simulation without its noise: the truth; None of scanners' files, and where it isn't kept.
     """
 
     source: Source
@@ -52,6 +53,13 @@ class Scan:
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    noiseless: Complex[Tensor, "slice coil y x"] | None = None
+
+    def __getitem__(self, slices: slice) -> "Scan":
+        """Some slices, with all that belongs to them."""
+        keys = ("kspace", "sens_maps", "reference", "noiseless")
+        there = {key: array[slices] for key in keys if (array := getattr(self, key)) is not None}
+        return replace(self, **there)
 
     def __repr__(self) -> str:
         """One line, not all of the arrays."""

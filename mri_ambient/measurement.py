@@ -90,6 +90,11 @@ class Measurement:
         return self.kspace.shape[-2], self.kspace.shape[-1]
 
     @property
+    def sets(self) -> int:
+        """Of maps: images of several lie one under the other."""
+        return self.operator.sets if isinstance(self.operator, Sense) else 1
+
+    @property
     def image_shape(self) -> tuple[int, int]:
         """Of x: the matrix, once for each set of maps."""
         return self.adjoint.shape[-2], self.adjoint.shape[-1]

@@ -34,7 +34,7 @@ def e_step(
         return l1_wavelet(measurement, L1WaveletSettings(regularisation, iterations))[None]
     draws = [
         mmps(
-            denoiser_for(prior, measurement, sampler.masks, 1, streams, sampler.precise),
+            denoiser_for(prior, measurement, sampler.masks, 1, streams),
             measurement,
             1,
             sampler,

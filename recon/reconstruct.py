@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from mri_ambient.console import progress_bar
 from mri_ambient.errors import UserError
-from mri_ambient.measurement import Measurement, magnitude, measurement_of, project, resized_images
+from mri_ambient.measurement import Measurement, magnitude, measurement_of, resized_images
 from mri_ambient.memory import out_of_memory_is_a_user_error
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import apart, stacked
@@ -20,7 +20,6 @@ from mri_ambient.recon.methods.method import Settings
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.store import PreparedVolume
 
-PROJECTION_SPREAD, PROJECTION_STEPS = 0.05, 10  # how far a learned image may be from the truth, of its brightness
 CPU = torch.device("cpu")
 PIXELS = (
     32 * 128**2
@@ -156,7 +155,6 @@ def reconstruct(
                 )
                 if prior:
                     found = resized_images(found, volume.sets, measurement.matrix)
-                    found = project(measurement, found, PROJECTION_SPREAD, PROJECTION_STEPS)
                     found = torch.where(measurement.operator.support, found, 0)
                 residuals.append(residual(measurement, found.mean(0)).cpu())
             images.append(found.movedim(0, 1).cpu())

@@ -25,8 +25,9 @@ Magnitudes = Float[np.ndarray, "slice y x"]
 class About(BaseModel):
     """What a reader must know. accel: realised R. acs: rows and columns. field_of_view_mm: (y, x), None if the scan's file
     doesn't say. spreads: whether the std means something. settings: the method's. prior: its card, None without one.
-    temperature: by which validation says that the std has to be multiplied, None if it was not validated. notes: sentences.
-    provenance: of the prepared volume. magnitude: mvue or rss, of all images, samples, stds.
+    temperature: by which validation says that the std has to be multiplied, None if it was not validated; calibrated_on: which
+    scans, empty if none. notes: sentences. provenance: of the prepared volume. magnitude: mvue or rss, of all images, samples,
+    stds.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,6 +46,7 @@ class About(BaseModel):
     settings: Mapping[str, object]
     prior: Mapping[str, object] | None
     temperature: float | None
+    calibrated_on: str
     notes: tuple[str, ...]
     provenance: Mapping[str, object]
     magnitude: Literal["mvue", "rss"] = "mvue"
@@ -54,6 +56,7 @@ def about_of(
     volume: PreparedVolume,
     found: Reconstruction,
     temperature: float | None,
+    calibrated_on: str,
     notes: tuple[str, ...],
     magnitude: Literal["mvue", "rss"],
 ) -> About:
@@ -73,6 +76,7 @@ def about_of(
         settings=asdict(found.settings) if found.settings else {},
         prior=found.prior.model_dump(mode="json") if found.prior else None,
         temperature=temperature,
+        calibrated_on="" if temperature is None else calibrated_on,
         notes=notes,
         provenance=volume.provenance,
         magnitude=magnitude,
@@ -145,6 +149,11 @@ class ResultData:
         """Calibrated: ``raw_std`` times the std scale found on validation scans; as drawn if there were none."""
         scale = self.about.temperature
         return self.raw_std if scale is None else self.raw_std * np.float32(scale)
+
+    @property
+    def std_title(self) -> str:
+        """What is written above it."""
+        return "std as drawn" if self.about.temperature is None else "std, calibrated"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The reconstruction's file, ``*_recon.h5`` (contract): one writer, one reader.
 
-Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key and shape); ``mean`` complex64; ``std`` and
-``determined_share`` float32, all of that shape; ``samples`` complex64 [slice, k, y, x], optional; ``measured_residual``
+Layout (HDF5): ``reconstruction`` float32 [slice, y, x], |mean| (fastMRI's key and shape); ``mean`` complex64; ``std``
+(calibrated: times the attribute ``temperature``, where validation gave one), ``raw_std`` (as drawn) and ``determined_share``
+float32, all of that shape; ``samples`` complex64 [slice, k, y, x], optional; ``measured_residual``
 float32 [slice]; ``methods/NAME`` float32, the magnitude by each other method, ``measured_residual`` its attribute;
 ``reference`` float32, if there is one; ``second_set`` complex64 [slice, y, x], the mean of the second set of maps, absent where
 one is enough: all else is the first set's; attributes: what is in
@@ -28,7 +29,7 @@ from mri_ambient.recon.evaluate.held_out import HeldOut
 from mri_ambient.recon.result_data import About, ResultData
 from mri_ambient.store import Json, dataset
 
-FORMAT = "mri-ambient reconstruction 2"
+FORMAT = "mri-ambient reconstruction 3"
 
 
 def write_result(path: Path, result: ResultData) -> None:
@@ -40,7 +41,7 @@ def write_result(path: Path, result: ResultData) -> None:
         own = result.about.method
         file["reconstruction"] = result.magnitudes[own]
         file["mean"] = result.mean
-        file["std"] = result.raw_std
+        file["std"], file["raw_std"] = result.std, result.raw_std
         file["measured_residual"] = result.residuals[own]
         file["determined_share"] = result.determined_share
         if result.samples is not None:
@@ -105,7 +106,7 @@ def read_data(path: Path) -> ResultData:
             return ResultData(
                 about=about,
                 mean=images(file, "mean"),
-                raw_std=images(file, "std"),
+                raw_std=images(file, "raw_std"),
                 determined_share=images(file, "determined_share"),
                 samples=images(file, "samples") if "samples" in file else None,
                 others={name: images(file, f"methods/{name}") for name in residuals if name != about.method},

@@ -21,7 +21,7 @@ from mri_ambient.recon.choices import Choices
 from mri_ambient.recon.evaluate.determined import determined_share
 from mri_ambient.recon.evaluate.held_out import judge, verdicts
 from mri_ambient.recon.evaluate.model_check import check_model
-from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest
+from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest, of_std
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.outputs import Outputs
 from mri_ambient.recon.reconstruct import Reconstruction, check_prior, reconstruct
@@ -79,7 +79,7 @@ def run_methods(
     if choices.magnitude == RSS:
         way_back(volume)  # or it is refused before the work
     doubtful = check_model(volume, choices.force_model)
-    chosen, said = tuned_settings(volume, choices, tools)
+    chosen, origin, said = tuned_settings(volume, choices, tools)
     results: dict[str, Reconstruction] = {}
     for name in choices.methods:
         settings = chosen[name].settings if name in chosen else None
@@ -95,26 +95,27 @@ def run_methods(
         said.append(f"no held-out error: {error}")
     if kept in chosen:
         said += doubts(results[kept], chosen[kept], held)
+    said += of_std(results[kept], chosen.get(kept), origin, bool(volume.provenance.get("simulated")))
     if choices.magnitude == RSS:
         results = {name: scaled(found, volume) for name, found in results.items()}
         said.append(explained(volume))
     scale = chosen[kept].std_scale if kept in chosen else None
-    about = about_of(volume, results[kept], scale, tuple(said), choices.magnitude)
+    about = about_of(volume, results[kept], scale, origin, tuple(said), choices.magnitude)
     share = determined_share(measurement_of(volume).to(tools.device), volume.name, choices.seed).cpu()
     return Result.of(result_data(about, results, share, reference, held, volume.mask))
 
 
-def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tuple[dict[str, Nearest], list[str]]:
-    """What validation chose for each method at the nearest R, and sentences that say where it is from."""
+def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tuple[dict[str, Nearest], str, list[str]]:
+    """What validation chose for each method at the nearest R, on which scans, and sentences that say so."""
     if not tools.studies:
-        return {}, []
+        return {}, "", []
     ((path, study),) = tools.studies.items()
     hashes = {name: prior.card.weights_sha256 for name, prior in tools.priors.items()}
     nearby = {name: nearest(study, name, volume.accel, hashes.get(name, "")) for name in choices.methods}
     chosen = {name: choice for name, choice in nearby.items() if choice}
     kinds = " and ".join(sorted({scan.kind for scan in study.scans}))
     origin = f"on {kinds} scans ({place(path)})"
-    return chosen, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
+    return chosen, origin, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
 
 
 def write_all(result: Result, outputs: Outputs) -> list[str]:

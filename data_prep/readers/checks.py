@@ -34,6 +34,7 @@ class Acquired:
         sens_maps: complex, like ``kspace``, or with the readout's oversampling removed.
         reference: of a reference scan, like ``kspace``.
         subject, geometry, notes, simulated: as in :class:`Scan`.
+        noiseless: of a simulation, like ``kspace``.
     """
 
     source: Source
@@ -48,6 +49,7 @@ class Acquired:
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    noiseless: np.ndarray | None = None
 
 
 def make_scan(given: Acquired) -> Scan:
@@ -95,7 +97,15 @@ def make_scan(given: Acquired) -> Scan:
         geometry=given.geometry,
         notes=raw.notes + said,
         simulated=given.simulated,
+        noiseless=_truth(given, raw.kspace),
     )
+
+
+def _truth(given: Acquired, kspace: Tensor) -> Tensor | None:
+    """That of a simulation, whose k-space was taken as it is."""
+    if given.noiseless is None or given.noiseless.shape != kspace.shape:
+        return None
+    return _complex(given.noiseless) if np.array_equal(given.kspace, kspace.numpy()) else None
 
 
 def _sampling(raw: Raw, header: Header) -> tuple[Bool[Tensor, "#y x"], Bool[Tensor, " x"], tuple[str, ...]]:

@@ -18,6 +18,7 @@ from mri_ambient.data_prep.readers.xml_header import header_text, read_xml
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
+NOISELESS = "noiseless"  # beside `kspace` in a simulation's file: the same without its noise
 NAMES = ("kspace", "mask", "noise", "sens_maps", "ismrmrd_header")
 
 
@@ -38,7 +39,9 @@ def _acquired(path: Path, file: h5py.File) -> Acquired:
         )
         raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
     samples, notes = as_kspace(path, kspace[()])
-    if unread := [name for name, data in file.items() if name != "kspace" and _is_kspace(data)]:
+    simulated = _says_yes(file.attrs.get("simulated", False))
+    known = {"kspace", NOISELESS} if simulated else {"kspace"}
+    if unread := [name for name, data in file.items() if name not in known and _is_kspace(data)]:
         notes += (f"`kspace` is read, not {', '.join(unread)}",)
     beside = [other.name for name in NAMES for other in other_files(path, file, name)]
     if beside:
@@ -61,7 +64,8 @@ def _acquired(path: Path, file: h5py.File) -> Acquired:
         sens_maps=_optional(path, file, "sens_maps"),
         subject=pseudonym(subject),
         notes=notes,
-        simulated=_says_yes(file.attrs.get("simulated", False)),
+        simulated=simulated,
+        noiseless=_optional(path, file, NOISELESS) if simulated else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Simulated multi-coil scans in fastMRI's file layout, labelled as simulated."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 from zlib import crc32
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mri_ambient import __version__
 from mri_ambient.data_prep.readers.checks import Acquired, make_scan
+from mri_ambient.data_prep.readers.hdf5 import NOISELESS
 from mri_ambient.data_prep.readers.header import Header
 from mri_ambient.data_prep.readers.subject import pseudonym
 from mri_ambient.data_prep.scan import Scan
@@ -89,19 +90,23 @@ def simulate(settings: SimulateSettings = DEFAULT, subject: int = 0) -> Scan:
         ('subject_0003', torch.Size([2, 4, 32, 32]), True)
     """
     path, _, _, contrast, patient = next(scan for scan in _scans(Path(), subject + 1, settings) if scan[1] == subject)
-    kspace = draw_scan(subject, settings, contrast, patient).kspace
+    drawn = draw_scan(subject, settings, contrast, patient)
+    kspace = drawn.kspace
     rows, columns = kspace.shape[-2:]
     view = (FIELD_OF_VIEW, FIELD_OF_VIEW * columns / rows)
     whose = pseudonym(_patient_id(path, contrast, patient))
     header = Header(limits=(0, columns - 1), field_of_view=view)
-    return make_scan(Acquired(path.stem, "simulated", kspace.numpy(), header=header, subject=whose, simulated=True))
+    given = Acquired(path.stem, "simulated", kspace.numpy(), header=header, subject=whose, simulated=True)
+    return make_scan(replace(given, noiseless=drawn.noiseless.numpy()))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """kspace: in arbitrary units. noise_std: of a real component of a sample, in the same. contrast: of its anatomy."""
+    """kspace: in arbitrary units. noiseless: the same without its noise. noise_std: of a real component of a sample, in the
+    same. contrast: of its anatomy."""
 
     kspace: Complex[Tensor, "slice coil y x"]
+    noiseless: Complex[Tensor, "slice coil y x"]
     noise_std: float
     contrast: str
 
@@ -134,9 +139,9 @@ def draw_scan(subject: int, settings: SimulateSettings, contrast: str | None, pa
     noise_std = float(signal / settings.snr)
     noise = rng.standard_normal(images.shape) + 1j * rng.standard_normal(images.shape)
     units = 10.0 ** rng.uniform(-6, -3)  # scanners differ by orders of magnitude
-    kspace = fft2c(torch.from_numpy(images.astype(np.complex64)))
-    kspace = (kspace + torch.from_numpy((noise_std * noise).astype(np.complex64))) * units
-    return Drawn(kspace, noise_std * units, drawn.contrast)
+    clean = fft2c(torch.from_numpy(images.astype(np.complex64)))
+    kspace = (clean + torch.from_numpy((noise_std * noise).astype(np.complex64))) * units
+    return Drawn(kspace, clean * units, noise_std * units, drawn.contrast)
 
 
 def simulate_scan(
@@ -148,7 +153,8 @@ def simulate_scan(
     rss = np.linalg.norm(torch.fft.ifft2(kspace, norm="ortho").abs().numpy(), axis=1)
     rss = np.fft.fftshift(rss, axes=(-2, -1)).astype(np.float32)
     with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("kspace", data=kspace.numpy(), chunks=(1, *kspace.shape[1:]))
+        for name, data in (("kspace", kspace), (NOISELESS, drawn.noiseless)):
+            file.create_dataset(name, data=data.numpy(), chunks=(1, *kspace.shape[1:]))
         file["reconstruction_rss"] = rss
         file["ismrmrd_header"] = _header(*kspace.shape[-2:]).encode()
         file.attrs["max"] = float(rss.max())

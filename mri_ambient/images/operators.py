@@ -48,8 +48,8 @@ class Pixels:
 
     @property
     def support(self) -> Bool[Tensor, "batch 1 y x"]:
-        """The pixels that any data can say something of."""
-        return self.mask
+        """Where an image may be other than 0: everywhere."""
+        return torch.ones_like(self.mask)
 
     @property
     def measured(self) -> Bool[Tensor, "batch 1 y x"]:
@@ -101,8 +101,8 @@ class Rows:
 
     @property
     def support(self) -> Bool[Tensor, "batch 1 y x"]:
-        """The pixels that any data can say something of."""
-        return (self.rows != 0).any(1, keepdim=True)
+        """Where an image may be other than 0: everywhere."""
+        return torch.ones_like(self.rows[:, :1], dtype=torch.bool)
 
     @property
     def measured(self) -> Bool[Tensor, "batch 1 m"]:
@@ -161,7 +161,7 @@ class OfComplex:
 
     @property
     def support(self) -> Bool[Tensor, "batch y x"]:
-        """The pixels that any data can say something of."""
+        """Where an image may be other than 0: everywhere."""
         return self.operator.support[:, 0]
 
     @property

@@ -28,7 +28,7 @@ class LinearOperator(Protocol):
 
     @property
     def support(self) -> Tensor:
-        """bool ``[*batch, v, x]``: the pixels that any data can say something of."""
+        """bool ``[*batch, v, x]``: where an image may be other than 0, of scans where any coil sees."""
         ...
 
     @property

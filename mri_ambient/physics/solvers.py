@@ -14,12 +14,15 @@ Operator = Callable[[Tensor], Tensor]
 StepSizes = list[tuple[Tensor, Tensor]]
 
 
-def conjugate_gradient(operator: Operator, rhs: Image, start: Image, iterations: int) -> Image:
+def conjugate_gradient(
+    operator: Operator, rhs: Image, start: Image, iterations: int, precondition: Operator | None = None
+) -> Image:
     """Solve ``operator(z) = rhs`` for a Hermitian positive definite operator; each image has its own step sizes.
 
-    A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved.
+    A fixed number of iterations (Hestenes & Stiefel, 1952), differentiable; a solved system stays solved. ``precondition`` is
+    about the operator's inverse, Hermitian and positive definite too.
     """
-    return start + _correction(operator, rhs - operator(start), iterations)[0]
+    return start + _correction(operator, rhs - operator(start), iterations, precondition)[0]
 
 
 def data_consistency(
@@ -75,19 +78,23 @@ class _Correction(torch.autograd.Function):
         return gradient, -_inner(gradient, found).sum_to_size(weight.shape), None, None
 
 
-def _correction(operator: Operator, residual: Image, iterations: int) -> tuple[Image, StepSizes]:
+def _correction(
+    operator: Operator, residual: Image, iterations: int, precondition: Operator | None = None
+) -> tuple[Image, StepSizes]:
     """Conjugate gradients from 0, and what was chosen in each iteration: along the direction, and for the next direction."""
     tiny = torch.finfo(residual.dtype).tiny
-    found, direction, energy, sizes = torch.zeros_like(residual), residual, _inner(residual, residual), []
+    ahead = precondition(residual) if precondition else residual
+    found, direction, energy, sizes = torch.zeros_like(residual), ahead, _inner(residual, ahead), []
     for _ in range(iterations):
         image = operator(direction)
         curvature = _inner(direction, image)
         step = torch.where(curvature > 0, energy / curvature.clamp_min(tiny), 0)
         found = found + step * direction
         residual = residual - step * image
-        previous, energy = energy, _inner(residual, residual)
+        ahead = precondition(residual) if precondition else residual
+        previous, energy = energy, _inner(residual, ahead)
         turn = energy / previous.clamp_min(tiny)
-        direction = residual + turn * direction
+        direction = ahead + turn * direction
         sizes.append((step, turn))
     return found, sizes
 

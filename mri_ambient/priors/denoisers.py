@@ -5,8 +5,7 @@ for the operator A, ``sense``. Complex numbers become two real channels only ins
 transforms and the conjugate gradients stay in float32, the U-Nets may run in bfloat16 (``autocast``).
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import torch
@@ -50,7 +49,6 @@ class Denoiser(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         self.architecture = architecture
-        self.precise = False
 
     def forward(
         self, kspace: Complex[Tensor, "batch coil y x"], sense: Sense, sigma: Float[Tensor, " batch"]
@@ -63,15 +61,6 @@ class Denoiser(nn.Module):
         """E[x | y, M] of measured k-space: its own noise is the only noise, so sigma is its level."""
         return self(measurement.kspace, measurement.sense, measurement.noise_std.clamp_min(SMALLEST_SIGMA))
 
-    @contextmanager
-    def precisely(self, wanted: bool = True) -> Iterator[None]:
-        """Calls in here run in single precision, if ``wanted``."""
-        before, self.precise = self.precise, self.precise or wanted
-        try:
-            yield
-        finally:
-            self.precise = before
-
     def estimate(self, sense: Sense, kspace: Tensor, sigma: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -80,7 +69,7 @@ class Denoiser(nn.Module):
         if sets > 1:
             images = apart(images, sets).movedim(2, 1).flatten(0, 1)
             conditions = conditions.repeat_interleave(sets, 0)
-        with nullcontext() if self.precise else half_precision(images.device):
+        with half_precision(images.device):
             found = unet(images, conditions).float()
         return found if sets == 1 else found.unflatten(0, (-1, sets)).movedim(1, 2).flatten(2, 3)
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from mri_ambient.console import stderr
-from mri_ambient.data_prep.prepare import PrepareSettings, complete, measured_hash, prepare
+from mri_ambient.data_prep.prepare import PrepareSettings, measured_hash, prepare
 from mri_ambient.data_prep.readers import read_scan, scan_files
-from mri_ambient.data_prep.readout import crop_readout
 from mri_ambient.devices import device_of
 from mri_ambient.errors import UserError
 from mri_ambient.files import refuse_existing
@@ -22,9 +21,9 @@ from mri_ambient.recon.evaluate.plan import Case, Plan, Source
 from mri_ambient.recon.evaluate.planning import claim, misfits, named_methods, planned_runs, priors_for, untuned
 from mri_ambient.recon.evaluate.tuned import Tuned, find_tuned, write_tuned
 from mri_ambient.recon.evaluate.tuning import tune as tune_all
-from mri_ambient.recon.reference import reference_of
 from mri_ambient.recon.show.comparison import write_comparison
 from mri_ambient.training.run_data import training_scans
+from mri_ambient.workflows.opening import truth_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +156,7 @@ def compare_scans(
 def tune_methods(path: Path | str, out: Path | str | None = None, settings: TuneSettings | None = None) -> Tuning:
     """Every method's settings chosen on validation scans, the same number of tries each, for `compare` and `reconstruct`.
 
-    By the NRMSE of the mean if the scans are fully sampled, else by the error on measured lines that are held out.
+    By the CRPS of the samples' magnitudes if the scans are fully sampled, else by that on measured lines that are held out.
 
     Args:
         path: a folder of raw scans, none of them to be tested on, or one scan.
@@ -235,25 +234,23 @@ def open_source(
     digest = measured_hash(scan.kspace, scan.mask.expand(len(scan.kspace), *scan.mask.shape))
     if slices is not None:
         first = max(0, (len(scan.kspace) - slices) // 2)
-        middle = slice(first, first + slices)
-        scan = replace(
-            scan, kspace=scan.kspace[middle], sens_maps=None if scan.sens_maps is None else scan.sens_maps[middle]
-        )
+        scan = scan[first : first + slices]
 
     def case(accel: float) -> Case:
         # with lesions the maps are the ACS's alone: those of all lines would take a little of a lesion for a coil's
         settings = PrepareSettings(accel, mask, maps="espirit" if lesions and scan.sens_maps is None else None)
         volume = prepare(scan, settings)
-        reference = reference_of(complete(scan, volume), magnitude, crop_readout(scan.kspace, scan))
+        reference, noisy = truth_of(scan, volume, magnitude)
         if not lesions:
-            return Case(volume, reference)
+            return Case(volume, reference, noisy)
         whole = prepare(scan, PrepareSettings(coils=scan.kspace.shape[1]))
         placed = place_lesions(whole, seed)
-        added = scan.kspace + scan.mask * lesion_kspace(whole, placed, scan.kspace.shape[-2])
-        ill = replace(scan, kspace=added)
+        added = scan.mask * lesion_kspace(whole, placed, scan.kspace.shape[-2])
+        clean = None if scan.noiseless is None else scan.noiseless + added
+        ill = replace(scan, kspace=scan.kspace + added, noiseless=clean)
         volume_ill = prepare(ill, settings)
-        reference_ill = reference_of(complete(ill, volume_ill), magnitude, crop_readout(ill.kspace, ill))
-        return Case(volume, reference, Lesioned(volume_ill, reference_ill, placed))
+        reference_ill, _ = truth_of(ill, volume_ill, magnitude)
+        return Case(volume, reference, noisy, Lesioned(volume_ill, reference_ill, placed))
 
     return Source(
         name=path.stem,

@@ -1,13 +1,14 @@
 """A file, a raw scan or a prepared volume, as methods take it; and what is said of it before any work."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 from jaxtyping import Complex
 from torch import Tensor
 
-from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare, without_noise
 from mri_ambient.data_prep.readers import read_scan, scan_files
 from mri_ambient.data_prep.readout import crop_readout
 from mri_ambient.data_prep.scan import Scan
@@ -45,8 +46,31 @@ def remarks(found: Opened, settings: PrepareSettings) -> Iterator[str]:
         )
 
 
+def truth_of(
+    scan: Scan, volume: PreparedVolume, magnitude: Literal["mvue", "rss"]
+) -> tuple[Complex[Tensor, "slice v x"], Complex[Tensor, "slice v x"] | None]:
+    """What errors of a complete ``scan`` are measured against: the noiseless truth of a simulation, beside the complete scan's
+    image, which has its noise; or that alone, and None.
+
+    Args:
+        scan: complete.
+        volume: prepared from it, undersampled.
+        magnitude: see :mod:`mri_ambient.recon.reference`.
+    """
+    from mri_ambient.recon.reference import reference_of
+
+    noisy = reference_of(complete(scan, volume), magnitude, crop_readout(scan.kspace, scan))
+    clean = without_noise(scan, volume)
+    if clean is None or scan.noiseless is None:
+        return noisy, None
+    return reference_of(clean, magnitude, crop_readout(scan.noiseless, scan)), noisy
+
+
 def made_ready(
-    found: Opened, settings: PrepareSettings, magnitude: str = "mvue", device: str = "auto"
+    found: Opened,
+    settings: PrepareSettings,
+    magnitude: Literal["mvue", "rss"] = "mvue",
+    device: str = "auto",
 ) -> tuple[PreparedVolume, Complex[Tensor, "slice v x"] | None]:
     """The volume, and of a complete scan that was undersampled the image that errors are measured against."""
     from mri_ambient.recon.reference import reference_of
@@ -55,7 +79,11 @@ def made_ready(
         volume = prepare(found, settings, device)
         if settings.accel is None:
             return volume, None
-        return volume, reference_of(complete(found, volume), magnitude, crop_readout(found.kspace, found))
+        truth, noisy = truth_of(found, volume, magnitude)
+        if noisy is None:
+            return volume, truth
+        notes = [*volume.provenance["notes"], "errors are measured against the simulation's truth, which has no noise"]
+        return replace(volume, provenance={**volume.provenance, "notes": notes}), truth
     if settings.accel is None:
         return found, None
     return undersample(found, settings.accel, settings.mask), reference_of(found, magnitude)

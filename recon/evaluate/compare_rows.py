@@ -16,8 +16,10 @@ from mri_ambient.files import atomic_write
 from mri_ambient.measurement import magnitude, measurement_of
 from mri_ambient.priors.card import Prior, load_prior
 from mri_ambient.recon.evaluate.lesions.recover import contrast_recovery
+from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.plan import Case, Plan, Run, Source
+from mri_ambient.recon.evaluate.proper_scores import proper_scores
 from mri_ambient.recon.evaluate.rows import ComparedScan, Json, R, RowsAndFailures, kept
 from mri_ambient.recon.evaluate.std_calibration import coverage, spread_over_error, standardised_errors, tissue
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
@@ -94,6 +96,7 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Json
         "realised_accel": volume.accel,
         "acs": list(volume.acs),
         "maps": volume.provenance["maps"],
+        "noiseless": case.noisy is not None,
         "data_range": float(reference.max()),
         "matrix": list(volume.kspace.shape[-2:]),
         "working_matrix": list(found.matrix),
@@ -105,6 +108,8 @@ def measured_row(case: Case, run: Run, plan: Plan, picture: Path | None) -> Json
         "network_calls": sum(calls) / found.samples.shape[0] / found.samples.shape[1],
     }
     row |= errors_of(found, case.reference) | calibration_of(found, case, run.std_scale)
+    noisy = None if case.noisy is None else magnitude(case.noisy, rows).numpy()
+    row["NRMSE_noisy"] = None if noisy is None else nrmse(noisy, found.magnitudes[1].numpy())
     if case.lesioned is not None:
         ill = case.lesioned.volume
         again = in_magnitude(reconstructed(ill, run, plan), ill, plan)
@@ -142,15 +147,15 @@ def errors_of(found: Reconstruction, reference: Complex[Tensor, "slice v x"]) ->
 
 
 def calibration_of(found: Reconstruction, case: Case, std_scale: float) -> Json:
-    """Of the first set of maps: spread over error, coverage, a sketch of the errors from which a std scale can be had."""
-    if found.samples.shape[1] == 1:
-        return {"std_ratio": None, **{f"coverage_{100 * level:g}": None for level in LEVELS}, "error_quantiles": None}
-    rows = found.samples.shape[-2]
-    reference = case.reference[:, :rows]
-    where = tissue(reference, measurement_of(case.volume).sense.support[:, :rows])
-    errors = standardised_errors(found, reference, where)
-    count = found.samples.shape[1]
-    row: Json = {"std_ratio": spread_over_error(found, reference)}
+    """Of the first set of maps: proper scores, spread over error, coverage, a sketch of errors for a std scale."""
+    rows, count = found.samples.shape[-2], found.samples.shape[1]
+    reference, support = case.reference[:, :rows], measurement_of(case.volume).sense.support[:, :rows]
+    row: Json = asdict(proper_scores(found, reference, support))
+    if count == 1:
+        nothing = {f"coverage_{100 * level:g}": None for level in LEVELS}
+        return row | {"std_ratio": None, **nothing, "error_quantiles": None}
+    errors = standardised_errors(found, reference, tissue(reference, support))
+    row["std_ratio"] = spread_over_error(found, reference)
     row |= {f"coverage_{100 * level:g}": coverage(errors, level, count, std_scale) for level in LEVELS}
     return row | {"error_quantiles": np.quantile(errors, SKETCH).tolist()}
 

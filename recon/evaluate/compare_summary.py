@@ -11,6 +11,12 @@ YARDSTICK = "l1-wavelet"  # what every method is compared with, scan by scan
 ONE, MEAN = f"{LEADING}_one", f"{LEADING}_mean"  # the errors that lead: of one sample, and of the mean of all
 DIFFERENCE = f"{MEAN}_minus_{YARDSTICK}"
 OTHERS = (
+    "NRMSE_noisy",
+    "crps",
+    "crps_complex",
+    "energy_score",
+    "complex_error",
+    "debiased_error",
     "std_ratio",
     "coverage_50",
     "coverage_90",

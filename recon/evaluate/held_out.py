@@ -14,6 +14,8 @@ from mri_ambient.held_out import by_column, held_out_error, noise_energy, shown_
 from mri_ambient.measurement import measurement_of
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.priors.card import Prior
+from mri_ambient.recon.evaluate.proper_scores import crps
+from mri_ambient.recon.methods.samplers.annealing import complex_noise
 from mri_ambient.recon.reconstruct import CPU, Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
@@ -126,6 +128,32 @@ def relative_error(
     return (wrong.sum(-1) / energy.sum(-1).clamp_min(TINY)).sqrt()
 
 
+def held_out_crps(
+    volume: PreparedVolume, hidden: Bool[Tensor, "slice #y x"], samples: Complex[Tensor, "slice k v x"], seed: int
+) -> Errors:
+    """The CRPS of the samples' predictions F S x + n of the ``hidden`` lines, over the lines' mean magnitude, of each slice.
+
+    Real and imaginary parts are added up. n is drawn, for the lines have noise; not of one image, which claims no spread.
+
+    Args:
+        volume: of which lines were hidden by :func:`hide`.
+        hidden: which.
+        samples: x, as in :func:`relative_error`.
+        seed: of n.
+    """
+    lines = measurement_of(volume).with_mask(hidden)
+    predicted = lines.operator(samples.movedim(1, 0) / volume.scale[:, None, None])
+    if len(predicted) > 1:
+        generators = [
+            Generator().manual_seed(seed_of(volume.name, i, seed, "held-out noise")) for i in range(len(lines))
+        ]
+        shape = tuple(lines.kspace.shape[1:])
+        drawn = lines.noise_std[:, None, None, None] * complex_noise(len(predicted), lines, generators, shape)
+        predicted = predicted + lines.sense.apply_mask(drawn)
+    wrong = crps(torch.view_as_real(predicted), torch.view_as_real(lines.kspace))
+    return wrong.flatten(1).sum(1) / lines.kspace.abs().flatten(1).sum(1).clamp_min(TINY)
+
+
 def unusual(held: HeldOut, method: str, limit: float) -> str | None:
     """A warning if one sample of ``method`` predicts the hidden lines worse than ``limit``, on average over slices; None if
     not. limit: of validation slices, see :mod:`mri_ambient.recon.evaluate.tuning`."""
@@ -134,7 +162,8 @@ def unusual(held: HeldOut, method: str, limit: float) -> str | None:
         return None
     return (
         f"warning: {method} predicts lines held out from this scan with an error of {error:.2f}, above {limit:.2f}, which 95 % "
-        "of validation slices stay below: the scan may be unlike those that the prior and the settings were made for"
+        "of validation slices stay below: the scan may be unlike those that the prior and the settings were made for, and its "
+        "std too small"
     )
 
 

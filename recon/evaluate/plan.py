@@ -20,12 +20,15 @@ class Case:
 
     Attributes:
         volume: undersampled.
-        reference: the image that errors are measured against (:func:`mri_ambient.recon.reference.reference_of`).
+        reference: the image that errors are measured against (:func:`mri_ambient.recon.reference.reference_of`): the noiseless
+            truth of a simulation that keeps it, else of the complete scan.
+        noisy: of the complete scan, where ``reference`` is noiseless.
         lesioned: the same scan with lesions, None if none were wanted.
     """
 
     volume: PreparedVolume
     reference: Complex[Tensor, "slice v x"]
+    noisy: Complex[Tensor, "slice v x"] | None = None
     lesioned: Lesioned | None = None
 
 

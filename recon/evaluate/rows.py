@@ -78,6 +78,7 @@ class ComparedScan(Row):
         realised_accel: acquired over measured lines.
         acs: rows and columns.
         maps: how the coil maps were estimated.
+        noiseless: whether the reference is a simulation's truth; else it is the complete scan, with its noise.
         data_range: the reference's maximum, in the units of the file.
         matrix: the scan's.
         working_matrix: at which the prior worked.
@@ -88,7 +89,13 @@ class ComparedScan(Row):
         seconds_per_slice: with all samples.
         network_calls: a slice and sample.
         errors: every metric, METRIC_one of the first sample and METRIC_mean of the mean; keys of their own in the file.
-        std_ratio: std over error, None without a spread; so are the next three.
+        NRMSE_noisy: of the mean against the complete scan with its noise; None where that is the reference.
+        crps: see :class:`mri_ambient.recon.evaluate.proper_scores.ProperScores`, and so the next four.
+        crps_complex: of real and imaginary parts.
+        energy_score: of whole slices.
+        complex_error: of the mean.
+        debiased_error: of the mean of as many samples as one likes.
+        std_ratio: std over error, 1 if calibrated, whatever K; None without a spread; so are the next three.
         coverage_50: the share of pixels that 50 % intervals hold.
         coverage_90: of 90 % intervals.
         error_quantiles: a sketch of the standardised errors.
@@ -104,6 +111,7 @@ class ComparedScan(Row):
     realised_accel: float
     acs: list[int]
     maps: str
+    noiseless: bool
     data_range: float
     matrix: list[int]
     working_matrix: list[int]
@@ -114,6 +122,12 @@ class ComparedScan(Row):
     seconds_per_slice: float
     network_calls: float
     errors: dict[str, float] = field(repr=False)
+    NRMSE_noisy: float | None
+    crps: float
+    crps_complex: float
+    energy_score: float
+    complex_error: float
+    debiased_error: float
     std_ratio: float | None
     coverage_50: float | None
     coverage_90: float | None
@@ -147,12 +161,14 @@ class HeldOutScan(Row):
         criterion: what was measured.
         version: of this package.
         held_out: the error on hidden lines, a slice each.
+        crps: of the samples' predictions of them, a slice each.
         realised_accel: acquired over measured lines.
     """
 
     criterion: str
     version: str
     held_out: list[float]
+    crps: list[float]
     realised_accel: float
 
 

@@ -94,10 +94,13 @@ def std_scale_of(errors: Float[np.ndarray, " n"], samples: int, level: float = 0
 
 
 def spread_over_error(found: Reconstruction, reference: Complex[Tensor, "slice y x"]) -> float:
-    """Root mean square std over root mean square |mean - reference|, over all pixels.
+    """sqrt(1 + 1/K) root mean square std over root mean square |mean - reference|, over all pixels: 1 if calibrated.
+
+    For then mean - truth has the variance (1 + 1/K) std^2, see :func:`standardised_errors`.
 
     Args:
         found: K samples.
         reference: the truth, in the same units.
     """
-    return float(found.std.norm() / (found.mean - reference).norm())
+    count = found.samples.shape[1]
+    return float((1 + 1 / count) ** 0.5 * found.std.norm() / (found.mean - reference).norm())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.stats import chi2
 
 from mri_ambient import __version__
 from mri_ambient.errors import UserError
@@ -20,8 +21,9 @@ from mri_ambient.recon.evaluate.rows import Json
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import Reconstruction
 
-NAME, FORMAT = TUNED, "mri-ambient tuned settings 1"
-TRUTH, HELD_OUT = "NRMSE of the mean", "error on held-out measured lines"
+NAME, FORMAT = TUNED, "mri-ambient tuned settings 2"
+TRUTH, HELD_OUT = "CRPS of magnitudes", "CRPS on held-out measured lines"
+FEW_SAMPLES = 4
 
 
 class Stored(BaseModel):
@@ -33,12 +35,14 @@ class Score(Stored):
 
     Attributes:
         settings: of the method, None if it has none.
-        mean: the criterion of the mean of K samples, what is chosen by.
-        one: of a single sample, None if it was not looked at.
+        crps: the criterion, of K samples, what is chosen by; of one image it is the absolute error.
+        mean: the NRMSE of their mean, None if it was not looked at.
+        one: that of a single sample, the same.
     """
 
     settings: Json | None
-    mean: float
+    crps: float
+    mean: float | None
     one: float | None
 
 
@@ -85,9 +89,9 @@ class Tuned(Stored):
         methods: name -> R -> what was chosen there.
     """
 
-    format: Literal["mri-ambient tuned settings 1"] = FORMAT
+    format: Literal["mri-ambient tuned settings 2"] = FORMAT
     version: str = __version__
-    criterion: Literal["NRMSE of the mean", "error on held-out measured lines"]
+    criterion: Literal["CRPS of magnitudes", "CRPS on held-out measured lines"]
     samples: int
     seed: int
     mask: str
@@ -156,19 +160,49 @@ def nearest(tuned: Tuned, method: str, accel: float, prior_sha256: str) -> Neare
 
 
 def doubts(found: Reconstruction, choice: Nearest, held: HeldOut | None) -> Iterator[str]:
-    """What validation says of a new scan's reconstruction: how far to trust its std, and whether the scan is an unusual one.
+    """What validation says of a new scan's reconstruction: whether the scan is an unusual one.
 
     Args:
         found: the reconstruction.
         choice: for its method.
         held: its hidden lines, None if it had none to hide.
     """
-    if found.spreads and choice.std_scale is not None:
-        yield (
-            f"{found.method}: on validation scans the std had to be multiplied by {choice.std_scale:.2f} for 90 % intervals "
-            "to cover 90 %"
-        )
     if choice.held_out_limit is not None and held is not None:
         warning = unusual(held, found.method, choice.held_out_limit)
         if warning:
             yield warning
+
+
+def of_std(found: Reconstruction, choice: Nearest | None, calibrated_on: str, simulated: bool) -> Iterator[str]:
+    """What must be said of the std that is shown: from what it is, and how far it can be trusted.
+
+    Args:
+        found: the reconstruction.
+        choice: for its method, None if nothing was chosen.
+        calibrated_on: validation scans, in words.
+        simulated: whether the scan is.
+    """
+    count = found.samples.shape[1]
+    if not found.spreads:
+        return
+    if choice is None or choice.std_scale is None:
+        yield (
+            f"{found.method}: the std is as drawn: no validation scans with a truth said whether it is as large as the errors "
+            "(`mri-ambient tune` finds out)"
+        )
+    else:
+        yield (
+            f"{found.method}: the std is calibrated: what the samples have times {choice.std_scale:.2f}, with which 90 % "
+            f"intervals held the truth in 90 % of pixels at R={choice.accel:g} {calibrated_on}"
+        )
+        if "simulated" in calibrated_on and not simulated:
+            yield (
+                f"warning: {found.method}: this scan is of a scanner and the std was calibrated on simulations: it may be too "
+                "small"
+            )
+    if count < FEW_SAMPLES:
+        low, high = (math.sqrt(chi2.ppf(tail, 2 * (count - 1)) / (2 * (count - 1))) for tail in (0.05, 0.95))
+        yield (
+            f"{found.method}: a std of {count} samples is itself known at each pixel only to between {1 / high:.1f} and "
+            f"{1 / low:.1f} times (90 %); draw more"
+        )

@@ -12,7 +12,7 @@ from mri_ambient.priors.card import Prior
 from mri_ambient.recon.evaluate.compare import OpenSource, Outcome, Scans, compare, spread_over_scans
 from mri_ambient.recon.evaluate.compare_rows import identity_of, reconstructed, rows_and_failures
 from mri_ambient.recon.evaluate.compare_summary import MEAN, ONE
-from mri_ambient.recon.evaluate.held_out import hide, relative_error
+from mri_ambient.recon.evaluate.held_out import held_out_crps, hide, relative_error
 from mri_ambient.recon.evaluate.plan import Plan, Run, Settings, Source
 from mri_ambient.recon.evaluate.rows import ComparedScan, HeldOutScan, Json, Row, RowsAndFailures, kept
 from mri_ambient.recon.evaluate.std_calibration import std_scale_of
@@ -51,9 +51,9 @@ def tune(
         scans: for validation, and where their rows are kept.
         methods: each with its prior, None if it needs none.
         accels: at which R to tune.
-        truth: the scans are fully sampled, and the criterion is the leading metric of the mean of K samples at ``accels``;
-            else they are taken as they were sampled (at about ``accels[0]``) and the criterion is the error of that mean on
-            measured lines that are held out.
+        truth: the scans are fully sampled, and the criterion is the CRPS of K samples' magnitudes at ``accels``; else they are
+            taken as they were sampled (at about ``accels[0]``) and the criterion is their CRPS on measured lines that are held
+            out.
         plan: for its samples, seed, mask, slices and device.
 
     Returns:
@@ -112,10 +112,11 @@ def chosen_of(run: Run, runs: Sequence[Run], rows: Sequence[Tried]) -> tuple[Run
     scores = []
     for rival, those in zip(rivals, done, strict=True):
         complete = len(those) == max(map(len, done))
-        mean = float(np.mean([criterion(row) for row in those])) if complete else math.inf
-        ones = [row.errors[ONE] for row in those if isinstance(row, ComparedScan)]
-        scores.append(Score(settings=rival.as_stored(), mean=mean, one=float(np.mean(ones)) if ones else None))
-    index = min(range(len(scores)), key=lambda i: scores[i].mean)
+        score = float(np.mean([criterion(row) for row in those])) if complete else math.inf
+        known = [row for row in those if isinstance(row, ComparedScan)]
+        mean, one = (float(np.mean([row.errors[m] for row in known])) if known else None for m in (MEAN, ONE))
+        scores.append(Score(settings=rival.as_stored(), crps=score, mean=mean, one=one))
+    index = min(range(len(scores)), key=lambda i: scores[i].crps)
     choice = Choice(
         settings=scores[index].settings,
         prior_sha256=run.prior_sha256,
@@ -127,8 +128,8 @@ def chosen_of(run: Run, runs: Sequence[Run], rows: Sequence[Tried]) -> tuple[Run
 
 
 def criterion(row: Tried) -> float:
-    """What settings are chosen by; less is better."""
-    return row.errors[MEAN] if isinstance(row, ComparedScan) else float(np.mean(row.held_out))
+    """What settings are chosen by, a proper score: less is better, and a spread that is too small is no gain."""
+    return row.crps if isinstance(row, ComparedScan) else float(np.mean(row.crps))
 
 
 def pooled_std_scale(rows: Sequence[Tried]) -> float | None:
@@ -165,7 +166,8 @@ def held_out_rows_of(
         def compute(_: Path | None) -> Json:
             found = reconstructed(shown, run, plan)
             errors = relative_error(volume, hidden, found.mean_of_sets)
-            return {"held_out": errors.tolist(), "realised_accel": volume.accel}
+            scores = held_out_crps(volume, hidden, found.samples_of_sets, plan.seed)
+            return {"held_out": errors.tolist(), "crps": scores.tolist(), "realised_accel": volume.accel}
 
         identity = identity_of(source, run, plan) | {"criterion": HELD_OUT}
         return kept(folder, f"{source.name}_R{accel:g}_{run.label}_held-out", identity, HeldOutScan, compute)

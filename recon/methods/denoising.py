@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.physics.masks import line_mask
+from mri_ambient.physics.seeds import streams
 from mri_ambient.physics.sense import Sense, apart, whole_image
 from mri_ambient.priors.card import Prior
 
@@ -24,23 +25,22 @@ def denoiser_for(
     masks: Masks,
     samples: int,
     generators: Sequence[Generator],
-    precise: bool = False,
 ) -> Denoise:
     """An `image` prior sees the whole noisy image, of each set of maps alone; a `masked` one sees it through the scan's coils
     and ``masks``:
 
     `scan`: the lines that the scan measured. `once`: lines like those of its training, M~ of R + 1, drawn for each image before
     it is sampled, whatever the scan measured (as published: Aali et al., 2403.08728). `redrawn`: such lines, new at every call.
-    generators: one a slice. precise: in single precision, also where bfloat16 is faster. Raises UserError if M~ would have
-    fewer lines than the ACS.
+    generators: one a slice. Called with fewer than ``samples`` images a slice, it takes them for the first. Raises UserError if
+    M~ would have fewer lines than the ACS.
     """
 
-    def draw() -> Bool[Tensor, "n 1 x"]:
-        return torch.stack(
-            [own_mask(prior, measurement, i, g) for _ in range(samples) for i, g in enumerate(generators)]
-        ).to(measurement.device)
+    def draw(count: int) -> Bool[Tensor, "n 1 x"]:
+        of_slices = [streams(generator, count) for generator in generators]
+        drawn = [own_mask(prior, measurement, i, s[k]) for k in range(count) for i, s in enumerate(of_slices)]
+        return torch.stack(drawn).to(measurement.device)
 
-    fixed = draw() if prior.card.kind == "masked" and masks == "once" else None
+    fixed = draw(samples) if prior.card.kind == "masked" and masks == "once" else None
 
     def denoise(images: Images, sigma: Sigma) -> Images:
         flat, sets = images.flatten(0, 1), 1
@@ -51,10 +51,9 @@ def denoiser_for(
         else:
             sense = repeated(measurement.sense, len(images))
             if masks != "scan":
-                sense = sense.with_mask(draw() if fixed is None else fixed)
+                sense = sense.with_mask(draw(len(images)) if fixed is None else fixed[: len(flat)])
         levels = sigma.flatten().repeat(len(images)).repeat_interleave(sets)
-        with prior.denoiser.precisely(precise):
-            return prior.denoiser(sense(flat), sense, levels).reshape(images.shape)
+        return prior.denoiser(sense(flat), sense, levels).reshape(images.shape)
 
     return denoise
 

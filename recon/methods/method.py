@@ -36,9 +36,6 @@ class SamplerSettings(Protocol):
     @property
     def masks(self) -> Masks: ...
 
-    @property
-    def precise(self) -> bool: ...
-
 
 S = TypeVar("S")
 OfSampler = TypeVar("OfSampler", bound=SamplerSettings)
@@ -105,5 +102,5 @@ def _solve_by_sampling(
     callback: Callback,
 ) -> Images:
     assert prior is not None
-    denoise = denoiser_for(prior, measurement, settings.masks, samples, generators, settings.precise)
+    denoise = denoiser_for(prior, measurement, settings.masks, samples, generators)
     return sampler(denoise, measurement, samples, settings, generators, callback)

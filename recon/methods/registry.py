@@ -25,5 +25,6 @@ METHODS: "Registry[Method]" = Registry(
         "mmps": f"{_HERE}.samplers.mmps:MMPS",
         "aald": f"{_HERE}.samplers.aald:AALD",
         "adps": f"{_HERE}.samplers.adps:ADPS",
+        "adps-scaled": f"{_HERE}.samplers.adps:SCALED_ADPS",
     },
 )

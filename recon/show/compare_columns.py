@@ -36,6 +36,12 @@ class Column:
 
 
 OTHER_COLUMNS = (
+    Column("noisy", "NRMSE_noisy", 3),
+    Column("CRPS", "crps", 4, interval=True),
+    Column("complex", "crps_complex", 4),
+    Column("energy", "energy_score", 3),
+    Column("error", "complex_error", 3),
+    Column("debiased", "debiased_error", 3),
     Column("std/error", "std_ratio", 2),
     Column("50 %", "coverage_50", 2),
     Column("90 %", "coverage_90", 2),

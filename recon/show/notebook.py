@@ -69,7 +69,7 @@ def how_sure(result: ResultData, slice: int, least: float = DOUBTFUL) -> Figure:
     white, image = window_of(result), result.magnitudes[result.about.method][slice]
     panes = [
         Pane(f"{result.about.method}, mean", image, "gray", white),
-        Pane(f"std of the samples x{GAIN}", result.raw_std[slice], "magma", white / GAIN),
+        Pane(f"{result.std_title} x{GAIN}", result.std[slice], "magma", white / GAIN),
         tinted_pane(image, result.determined_share[slice], white, least),
     ]
     return draw_rows([panes], titled(result, slice), 3.2)
@@ -98,7 +98,7 @@ def accelerations(results: Mapping[float, ResultData], slice: int) -> Figure:
     for accel, result in results.items():
         row = [] if result.reference is None else [Pane("fully sampled", result.reference[slice], "gray", white)]
         row += [Pane(f"{name}, R={accel:g}", image[slice], "gray", white) for name, image in result.magnitudes.items()]
-        row.append(Pane(f"std x{GAIN}", result.raw_std[slice], "magma", white / GAIN))
+        row.append(Pane(f"{result.std_title} x{GAIN}", result.std[slice], "magma", white / GAIN))
         row.append(Pane("determined, 0 to 1", result.determined_share[slice], "viridis", 1.0))
         rows.append(list(row))
     first = next(iter(results.values()))
@@ -117,7 +117,7 @@ def errors_against_acceleration(results: Mapping[float, ResultData]) -> Figure:
         truth, count = result.reference, result.samples.shape[1]
         for name, image in result.magnitudes.items():
             found.setdefault(name, []).append(nrmse(truth, image))
-        predicted.append(((1 + 1 / count) / 2) ** 0.5 * float(np.linalg.norm(result.raw_std) / np.linalg.norm(truth)))
+        predicted.append(((1 + 1 / count) / 2) ** 0.5 * float(np.linalg.norm(result.std) / np.linalg.norm(truth)))
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axis = figure.subplots()
     for name, errors in found.items():

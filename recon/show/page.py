@@ -123,7 +123,7 @@ def panes(result: ResultData) -> Iterator[Json]:
     about = result.about
     yield pane("magnitude", result.title, "mean", result.residuals[about.method])
     if about.spreads:
-        yield pane("std", "posterior std", "std")
+        yield pane("std", f"posterior {result.std_title}", "std")
     if sample_count(result):
         yield pane("samples", f"{about.method}, one sample", "samples")
     if result.reference is not None:
@@ -183,8 +183,8 @@ def described(result: ResultData) -> dict[str, Facts]:
         recon["Calibration of the std"] = (
             "not checked: no validation scans said whether the std is as large as the errors"
             if about.temperature is None
-            else f"on validation scans the std had to be multiplied by {about.temperature:.2f} to match the errors; "
-            "it is shown as computed"
+            else f"it is shown times {about.temperature:.2f}, with which 90 % intervals held the truth in 90 % of pixels "
+            f"{about.calibrated_on}"
         )
     prior = {"Prior": "none: this method has learned nothing"}
     if about.prior is not None:

@@ -79,7 +79,7 @@ def images(result: ResultData) -> Iterator[tuple[str, Float[np.ndarray, "*sample
     grey = GREY / white_of(result)
     yield "mean", grey * result.magnitudes[result.about.method], FINE
     if result.about.spreads:
-        yield "std", grey * result.raw_std, FINE
+        yield "std", grey * result.std, FINE
     for index, image in enumerate(result.others.values()):
         yield f"method{index}", grey * image, FINE
     if result.reference is not None:

@@ -54,10 +54,8 @@ def every_series(result: ResultData) -> dict[str, Series]:
     largest, window = max(float(images.max()) for _, images in magnitudes.values()), window_of(result)
     found = {name: Series(name, title, images, largest, window) for name, (title, images) in magnitudes.items()}
     if result.about.spreads:
-        factor = result.about.temperature
-        advice = "" if factor is None else f" (x {factor:.2f} if calibrated)"
-        title = f"{method}, std{advice}"
-        found["std"] = Series("std", title, result.raw_std[None], float(result.raw_std.max()), window / GAIN)
+        title = f"{method}, {result.std_title}"
+        found["std"] = Series("std", title, result.std[None], float(result.std.max()), window / GAIN)
     share = result.determined_share[None]
     return found | {"determined": Series("determined", "share determined by data", share, 1.0, 1.0, False)}
 

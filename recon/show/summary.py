@@ -87,7 +87,6 @@ def notes(volume: PreparedVolume, results: Mapping[str, Reconstruction], priors:
         found = results[name]
         if prior.is_own:
             yield f"{name}: the prior is the caller's own ({prior.path}): what it was trained on is not known"
-            yield f"{name}: the std is as drawn: nothing was found out about it on validation scans"
         else:
             seen = f"{prior.card.images_seen:,} images of {prior.card.data}"
             yield f"{name}: prior {place(prior.path)} ({prior.card.kind}; {seen})"
@@ -128,7 +127,7 @@ def draw_panel_of(path: Path, result: ResultData) -> None:
     draw_panel(
         path,
         images,
-        result.raw_std[middle] if about.spreads else None,
+        result.std[middle] if about.spreads else None,
         result.determined_share[middle],
         None if result.sampling is None else np.broadcast_to(result.sampling[middle], shape).astype(np.float32),
         None if result.reference is None else result.reference[middle],

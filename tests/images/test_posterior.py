@@ -14,11 +14,10 @@ from mri_ambient.images.registry import CORRUPTIONS
 from mri_ambient.physics.solvers import regularised_solution
 from mri_ambient.recon.methods.samplers.aald import AaldSettings, aald
 from mri_ambient.recon.methods.samplers.adps import AdpsSettings, adps
-from mri_ambient.recon.methods.samplers.daps import daps
 from mri_ambient.recon.methods.samplers.dds import dds
 from mri_ambient.recon.methods.samplers.mmps import mmps
 from tests.recon.gaussian import NOISE, SIZE, SPREAD, GaussianCase, case_behind, generators, quality
-from tests.recon.methods.test_samplers import EXACT_DAPS, EXACT_DDS, EXACT_MMPS, SAMPLES, is_exact
+from tests.recon.methods.test_samplers import EXACT_DDS, SAMPLES, SHIPPED, is_exact
 
 KINDS = ("random-pixels", "gaussian")
 ITERATIONS = 24  # of conjugate gradients: rows are worse conditioned than coils
@@ -34,16 +33,22 @@ def case_of(kind: str, correlated: bool = False) -> GaussianCase:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("sampler", "settings", "correlated"),
-    [(dds, EXACT_DDS, False), (daps, EXACT_DAPS, False), (mmps, EXACT_MMPS, False), (mmps, EXACT_MMPS, True)],
-    ids=["dds", "daps", "mmps", "mmps-correlated"],
-)
-def test_exact_where_the_theory_says_so(sampler, settings, correlated, kind):
-    case = case_of(kind, correlated)
-    settings = replace(settings, iterations=ITERATIONS)
-    found = sampler(case.denoise, case.measurement, SAMPLES, settings, generators())
+def test_exact_where_the_theory_says_so(kind):
+    """dds for a white prior."""
+    case = case_of(kind)
+    found = dds(case.denoise, case.measurement, SAMPLES, replace(EXACT_DDS, iterations=ITERATIONS), generators())
     assert is_exact(quality(found, case)), quality(found, case)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("correlated", [False, True], ids=["white", "correlated"])
+@pytest.mark.parametrize("method", SHIPPED)
+def test_as_shipped_calibrated_on_gaussian_priors(method, correlated, kind):
+    """With the settings of reconstruction."""
+    case = case_of(kind, correlated)
+    found = quality(mmps(case.denoise, case.measurement, SAMPLES, SHIPPED[method], generators()), case)
+    assert ((found.std > 0.85) & (found.std < 1.2)).all(), found
+    assert found.error.max() < 0.35, found
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -90,20 +90,6 @@ def test_preconditioning_keeps_unit_variance():
     torch.testing.assert_close((0.3**2 * (1 - skip) ** 2 + skip**2 * sigma**2) / out**2, torch.ones(3))
 
 
-def test_single_precision_when_it_is_asked_for(monkeypatch):
-    denoiser = awake(build_denoiser(small("unet")))
-    monkeypatch.setenv(PRECISION, "float32")
-    exact = denoiser(*inputs((16, 16)))
-    monkeypatch.setenv(PRECISION, "bfloat16")
-    rough = denoiser(*inputs((16, 16)))
-    with denoiser.precisely():
-        assert torch.equal(denoiser(*inputs((16, 16))), exact)
-    with denoiser.precisely(False):
-        assert torch.equal(denoiser(*inputs((16, 16))), rough)
-    assert not denoiser.precise
-    assert not torch.equal(rough, exact)
-
-
 def test_the_precision_that_the_user_asks_for(precision, monkeypatch):
     """Of both kinds of denoiser, whatever the processor; a word that is none is refused."""
     networks: list[torch.dtype] = []

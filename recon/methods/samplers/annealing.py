@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mri_ambient.errors import UserError
 from mri_ambient.measurement import Images, Measurement
+from mri_ambient.physics.seeds import streams
 from mri_ambient.physics.solvers import data_consistency
 from mri_ambient.priors.schedule import edm_schedule
 from mri_ambient.recon.methods.denoising import Masks, Sigma
@@ -33,11 +34,6 @@ class Annealing:
     stop_at_noise: bool = False
     masks: Masks = "scan"
 
-    @property
-    def precise(self) -> bool:
-        """Whether the network has to be called in single precision."""
-        return False
-
 
 def noise_levels(settings: Annealing, measurement: Measurement) -> Float[Tensor, "level slice 1 1"]:
     """steps + 1 levels for each slice, the last 0."""
@@ -55,13 +51,16 @@ def warm_start(measurement: Measurement, sigma: Sigma, samples: int, generators:
 
 
 def complex_noise(
-    samples: int, measurement: Measurement, generators: Generators, shape: tuple[int, int] | None = None
-) -> Complex[Tensor, "k slice r x"]:
+    samples: int, measurement: Measurement, generators: Generators, shape: tuple[int, ...] | None = None
+) -> Complex[Tensor, "k slice ..."]:
     """Unit variance in the real and in the imaginary part; of the shape of the measurement's images, or another. Drawn on the
-    CPU, so that every device gets the same."""
+    CPU, so that every device gets the same; the first samples' are the same, however many there are."""
     shape = shape or measurement.image_shape
-    drawn = [torch.randn((samples, *shape), dtype=torch.complex64, generator=generator) for generator in generators]
-    return math.sqrt(2) * torch.stack(drawn, 1).to(measurement.device)
+    drawn = torch.empty(samples, len(generators), *shape, dtype=torch.complex64)
+    for index, generator in enumerate(generators):
+        for number, stream in enumerate(streams(generator, samples)):
+            torch.randn(shape, dtype=torch.complex64, generator=stream, out=drawn[number, index])
+    return math.sqrt(2) * drawn.to(measurement.device)
 
 
 @torch.no_grad()
@@ -107,11 +106,17 @@ def renoise(
 ) -> Images:
     """The step of generalised DDIM (Song, Meng & Ermon, 2010.02502) around z = ``clean``, from s = sigma to t = following:
 
-    z + sqrt(t^2 - f^2) (x - z) / s + f e, f = eta t sqrt(1 - t^2 / s^2). eta = 0 is deterministic, 1 ancestral sampling.
+    z + sqrt(t^2 - f^2) (x - z) / s + f e, f = eta t sqrt(1 - t^2 / s^2), at most t. eta = 0 is deterministic, 1 ancestral
+    sampling; from 2 on all noise is fresh wherever t < 0.86 s (decoupled annealing: Zhang et al., 2407.01521).
     """
-    fresh = eta * following * (1 - (following / sigma) ** 2).sqrt()
+    fresh = torch.minimum(eta * following * (1 - (following / sigma) ** 2).sqrt(), following)
     kept = (following**2 - fresh**2).sqrt()
     return clean + kept / sigma * (images - clean) + fresh * complex_noise(len(images), measurement, generators)
+
+
+def white_spread(sigma: Sigma, prior_spread: float) -> Sigma:
+    """r = s sigma / sqrt(s^2 + sigma^2): the std of x given x + sigma e, for a white Gaussian prior of std s."""
+    return prior_spread * sigma / (prior_spread**2 + sigma**2).sqrt()
 
 
 def require_finite(name: str, images: Images, sigma: Sigma) -> None:

@@ -12,12 +12,14 @@ from mri_ambient.recon.methods.samplers.annealing import (
     descend,
     noise_levels,
     warm_start,
+    white_spread,
 )
 
 
 @dataclass(frozen=True)
 class DdsSettings(Annealing):
-    """eta, order: see :func:`mri_ambient.recon.methods.samplers.annealing.descend`. prior_spread: see :func:`white_spread`.
+    """eta, order: see :func:`mri_ambient.recon.methods.samplers.annealing.descend`. prior_spread: see
+    :func:`mri_ambient.recon.methods.samplers.annealing.white_spread`.
     iterations: of conjugate gradients."""
 
     steps: int = 12
@@ -41,8 +43,8 @@ def dds(
 ) -> Images:
     """Decomposed diffusion sampling (Chung, Lee & Ye, 2303.05754), noise-aware; no gradient through the network.
 
-    z = argmin_z ||A z - y||^2 / noise^2 + ||z - D(x_i)||^2 / r_i^2, by conjugate gradients from D(x_i), r_i of
-    :func:`white_spread`; for a white Gaussian prior z is exactly E[x | x_i, y]. Then a step of :func:`descend`.
+    z = argmin_z ||A z - y||^2 / noise^2 + ||z - D(x_i)||^2 / r_i^2, by conjugate gradients from D(x_i), r_i the
+    white_spread; for a white Gaussian prior z is exactly E[x | x_i, y]. Then a step of :func:`descend`.
     """
 
     def consistent(images: Images, sigma: Sigma) -> Images:
@@ -52,11 +54,6 @@ def dds(
     sigmas = noise_levels(settings, measurement)
     start = warm_start(measurement, sigmas[0], samples, generators)
     return descend("dds", consistent, start, sigmas, settings.eta, settings.order, measurement, generators, callback)
-
-
-def white_spread(sigma: Sigma, prior_spread: float) -> Sigma:
-    """r = s sigma / sqrt(s^2 + sigma^2): the std of x given x + sigma e, for a white Gaussian prior of std s."""
-    return prior_spread * sigma / (prior_spread**2 + sigma**2).sqrt()
 
 
 DDS = sampling(

@@ -1,4 +1,5 @@
-"""Moment matching: the data correct the denoised image by the covariance that the denoiser's Jacobian gives."""
+"""Moment matching: the data correct the denoised image by the covariance that the denoiser's Jacobian gives, and it is drawn
+from what they leave open."""
 
 import math
 from collections.abc import Callable
@@ -19,35 +20,34 @@ from mri_ambient.recon.methods.samplers.annealing import (
     noise_levels,
     warm_start,
 )
+from mri_ambient.recon.methods.samplers.covariance import gaussian_draw, local_covariance
 
-NUDGE = 0.03  # of sigma: how far a difference looks
+NUDGE = 0.1  # of sigma: how far a difference looks; far enough for bfloat16
 ROUNDING = 1e-3  # of a curvature, in single precision
 TINY = torch.finfo(torch.float32).tiny
 
-Coils = Complex[Tensor, "k slice coil y x"]
+Coils = Complex[Tensor, "k slice coil r c"]
 PullBack = Callable[[Images], Images]
 """A product with J^T."""
 
 
 @dataclass(frozen=True)
 class MmpsSettings(Annealing):
-    """eta, order: see :func:`mri_ambient.recon.methods.samplers.annealing.descend`. iterations: of conjugate gradients,
-    each with one product with the Jacobian: by `differences`, one more call of the network, or by `gradients` through it,
-    as published."""
+    """eta: how much of the noise is fresh at each level, see :func:`mri_ambient.recon.methods.samplers.annealing.renoise`.
+    iterations: of the conjugate gradients by the Jacobian, each with one product with it: by `differences`, one more call of
+    the network, or by `gradients` through it, as published; at levels below jacobian_above, none. draw_iterations: of those by
+    the local covariance, without calls. inflation: by which that is multiplied."""
 
-    steps: int = 7
+    steps: int = 10
     sigma_max: float = 1.0
-    sigma_min: float = 0.04
+    sigma_min: float = 0.02
     rho: float = 5.0
-    eta: float = 1.0
-    order: int = 2
-    iterations: int = 3
+    eta: float = 2.0
+    iterations: int = 2
+    jacobian_above: float = 0.1
+    draw_iterations: int = 8
+    inflation: float = 1.0
     jacobian: Literal["differences", "gradients"] = "differences"
-
-    @property
-    def precise(self) -> bool:
-        """Differences between images that are nearly alike drown in bfloat16's rounding."""
-        return self.jacobian == "differences"
 
 
 @torch.no_grad()
@@ -59,25 +59,33 @@ def mmps(
     generators: Generators,
     callback: Callback | None = None,
 ) -> Images:
-    """Moment matching posterior sampling (Rozet et al., 2405.13712).
+    """Moment matching posterior sampling (Rozet et al., 2405.13712) with draws in place of means.
 
-    z = D + s^2 J^T A^H v with (noise^2 + s^2 A J A^H) v = y - A D, J = dD/dx_i, s = sigma_i; s^2 J is the covariance of x given
-    x_i (Tweedie), so that for a Gaussian prior z is exactly E[x | x_i, y]. Then a step of :func:`descend`. Raises UserError for
-    differences between calls of a denoiser that draws new masks at each.
+    m = D + s^2 J^T A^H v with (noise^2 + s^2 A J A^H) v = y - A D, J = dD/dx_i, s = sigma_i; s^2 J is the covariance of x given
+    x_i (Tweedie), so that for a Gaussian prior m is E[x | x_i, y]. Few conjugate gradients are taken; what they leave of the
+    system's right side is solved for with a :func:`mri_ambient.recon.methods.samplers.covariance.local_covariance` in place of
+    s^2 J, together with a draw of what the data leave open: z ~ p(x | x_i, y), as far as the covariances are right. Then
+    x_{i+1} is z and noise of the next level (:func:`descend`). A step around a mean, as published, loses spread at every level;
+    around a draw it does not, however few the levels. Returns the last draw. Raises UserError for a denoiser that draws new
+    masks at each call.
     """
-    if settings.masks == "redrawn" and settings.jacobian == "differences":
-        raise UserError(
-            "mmps: masks `redrawn` change between calls; take jacobian `gradients`, or masks `scan` or `once`"
-        )
+    if settings.masks == "redrawn":
+        raise UserError("masks `redrawn` change between calls, and this sampler compares calls; take `scan` or `once`")
     linearised = LINEARISED[settings.jacobian]
 
-    def matched(images: Images, sigma: Sigma) -> Images:
+    def draw(images: Images, sigma: Sigma) -> Images:
         denoised, pull_back = linearised(denoise, images, sigma)
-        return denoised + sigma**2 * correction(measurement, denoised, sigma, pull_back, settings.iterations)
+        covariance = local_covariance(denoise, images, denoised, sigma, measurement, generators)
+        covariance = covariance.scaled(settings.inflation)
+        iterations = settings.iterations if sigma.max() > settings.jacobian_above else 0
+        moved, left = correction(measurement, denoised, sigma, pull_back, iterations)
+        pull = measurement.operator.adjoint(left)
+        drawn = gaussian_draw(measurement, covariance, pull, settings.draw_iterations, samples, generators)
+        return denoised + sigma**2 * moved + drawn
 
     sigmas = noise_levels(settings, measurement)
     start = warm_start(measurement, sigmas[0], samples, generators)
-    return descend("mmps", matched, start, sigmas, settings.eta, settings.order, measurement, generators, callback)
+    return descend("mmps", draw, start, sigmas, settings.eta, 1, measurement, generators, callback)
 
 
 def by_differences(denoise: Denoise, images: Images, sigma: Sigma) -> tuple[Images, PullBack]:
@@ -112,8 +120,9 @@ LINEARISED: dict[str, Callable[[Denoise, Images, Sigma], tuple[Images, PullBack]
 
 def correction(
     measurement: Measurement, denoised: Images, sigma: Sigma, pull_back: PullBack, iterations: int
-) -> Images:
-    """u = J^T A^H v of the v that solves (noise^2 + s^2 A J A^H) v = y - A D, ``pull_back(image)`` being J^T image.
+) -> tuple[Images, Coils]:
+    """u = J^T A^H v of the v that solves (noise^2 + s^2 A J A^H) v = y - A D, ``pull_back(image)`` being J^T image; and what v
+    leaves of the right side.
 
     Conjugate gradients in k-space from v = 0, which build up u beside v: a product with the Jacobian is what costs, and so each
     iteration needs one, and u none of its own. A network's J need not be symmetric and non-negative, so that the system may
@@ -136,7 +145,7 @@ def correction(
         residual = residual - step * applied
         previous, energy = energy, inner(residual, residual)
         direction = residual + energy / previous.clamp_min(TINY) * direction
-    return found
+    return found, residual
 
 
 def kspace_factor(of_slices: Sigma) -> Float[Tensor, "slice 1 1 1"]:
@@ -153,9 +162,9 @@ MMPS = sampling(
     mmps,
     MmpsSettings(),
     {},
-    {"sigma_max": 2.0},
-    {"sigma_max": 0.4},
-    {"eta": 0.85},
-    {"order": 1},
-    {"iterations": 5},
+    {"iterations": 1},
+    {"iterations": 3},
+    {"inflation": 1.3},
+    {"iterations": 3, "inflation": 1.3},
+    {"jacobian_above": 0.3},
 )

@@ -82,17 +82,3 @@ def test_each_slice_has_its_own_noise_level(undersampled, kind):
         same = denoise(images, torch.full((2, 1, 1), sigma))
         torch.testing.assert_close(both[:, index], same[:, index], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(both[:, 1 - index], same[:, 1 - index], rtol=1e-2)
-
-
-@pytest.mark.parametrize("precise", [False, True])
-def test_in_single_precision_where_it_is_asked_for(undersampled, precise):
-    prior, _ = spying(3)
-    measurement = measurement_of(undersampled)
-    found = []
-    prior.denoiser.register_forward_hook(lambda denoiser, *_: found.append(denoiser.precise))
-    denoise = denoiser_for(prior, measurement, "scan", 1, generators(0, 4), precise)
-    denoise(
-        torch.zeros(1, *measurement.kspace[:, 0].shape, dtype=torch.complex64),
-        torch.ones(len(measurement.kspace), 1, 1),
-    )
-    assert found == [precise]

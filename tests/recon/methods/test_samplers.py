@@ -16,26 +16,24 @@ from mri_ambient.physics.sense import Sense
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.methods.denoising import denoiser_for
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.aald import AaldSettings, aald
 from mri_ambient.recon.methods.samplers.adps import AdpsSettings, adps
-from mri_ambient.recon.methods.samplers.annealing import Annealing, noise_levels, renoise
-from mri_ambient.recon.methods.samplers.daps import DapsSettings, daps
+from mri_ambient.recon.methods.samplers.annealing import Annealing, complex_noise, noise_levels, renoise
 from mri_ambient.recon.methods.samplers.dds import DdsSettings, dds
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, by_differences, by_gradients, correction, mmps
-from tests.recon.gaussian import SPREAD, Quality, gaussian_case, generators, quality
+from tests.recon.gaussian import ACCELS, SIZE, SPREAD, Quality, case_behind, gaussian_case, generators, quality
 
 SAMPLES = 250
 WIDE = {"sigma_max": 5.0, "sigma_min": 0.004, "rho": 7.0}
 EXACT_DDS = DdsSettings(steps=30, eta=0.0, order=2, prior_spread=SPREAD, iterations=8, **WIDE)
-EXACT_DAPS = DapsSettings(steps=20, prior_spread=SPREAD, inner_spread=1.0, iterations=8, **WIDE)
-EXACT_MMPS = MmpsSettings(steps=20, eta=0.0, order=2, iterations=8, **WIDE)
 EVERY = {
     dds: replace(EXACT_DDS, steps=4, eta=0.7),
-    daps: replace(EXACT_DAPS, steps=4),
-    mmps: replace(EXACT_MMPS, steps=4, eta=0.7),
+    mmps: MmpsSettings(steps=4),
     aald: AaldSettings(steps=3),
     adps: AdpsSettings(steps=4),
 }
+SHIPPED = {name: METHODS[name].settings for name in ("mmps", "daps")}
 
 
 def is_exact(found: Quality) -> bool:
@@ -47,34 +45,42 @@ def is_exact(found: Quality) -> bool:
     return bool(found.error.max() < 2 / SAMPLES**0.5 and (found.std - 1).abs().max() < 0.03 and intervals)
 
 
-@pytest.mark.parametrize(
-    ("sampler", "settings", "correlated"),
-    [
-        (dds, EXACT_DDS, False),
-        (daps, EXACT_DAPS, False),
-        (mmps, EXACT_MMPS, False),
-        (mmps, EXACT_MMPS, True),
-        (mmps, replace(EXACT_MMPS, jacobian="gradients"), True),
-    ],
-    ids=["dds", "daps", "mmps", "mmps-correlated", "mmps-gradients"],
-)
-def test_exact_where_the_theory_says_so(sampler, settings, correlated):
-    """dds and daps assume a white posterior, mmps a Gaussian one."""
+def test_exact_where_the_theory_says_so():
+    """dds for a white prior."""
+    case = gaussian_case(False)
+    assert is_exact(quality(dds(case.denoise, case.measurement, SAMPLES, EXACT_DDS, generators()), case))
+
+
+@pytest.mark.parametrize("correlated", [False, True], ids=["white", "correlated"])
+@pytest.mark.parametrize("jacobian", ["differences", "gradients"])
+@pytest.mark.parametrize("method", SHIPPED)
+def test_as_shipped_calibrated_on_gaussian_priors(method, jacobian, correlated):
+    """With the settings that users get: std and intervals at each R, and the mean near the posterior's."""
     case = gaussian_case(correlated)
-    assert is_exact(quality(sampler(case.denoise, case.measurement, SAMPLES, settings, generators()), case))
+    settings = replace(SHIPPED[method], jacobian=jacobian)
+    found = quality(mmps(case.denoise, case.measurement, SAMPLES, settings, generators()), case)
+    assert ((found.std > 0.9) & (found.std < 1.2)).all(), found.std
+    assert all((share - level).abs().max() < 0.05 for level, share in found.coverage.items()), found.coverage
+    assert found.error.max() < 0.3
+
+
+def test_a_step_around_a_mean_loses_spread(monkeypatch):
+    """What mmps was before it drew: with the same settings its std is far too small."""
+    case = gaussian_case(True)
+    monkeypatch.setattr(
+        f"{mmps.__module__}.gaussian_draw", lambda measurement, covariance, pull, *_: torch.zeros_like(pull)
+    )
+    found = quality(mmps(case.denoise, case.measurement, SAMPLES, SHIPPED["mmps"], generators()), case)
+    assert (found.std[1:] < 0.8).all()
 
 
 def test_a_wrong_posterior_is_noticed():
-    """The bounds above fail for another noise level, another prior, and too few conjugate gradients."""
+    """The bounds above fail for another noise level and another prior."""
     case = gaussian_case(False)
     noisier = replace(case.measurement, noise_std=1.3 * case.measurement.noise_std)
     assert not is_exact(quality(dds(case.denoise, noisier, SAMPLES, EXACT_DDS, generators()), case))
     wider = replace(EXACT_DDS, prior_spread=2 * SPREAD)
     assert not is_exact(quality(dds(case.denoise, case.measurement, SAMPLES, wider, generators()), case))
-    less = replace(EXACT_DAPS, inner_spread=0.5)
-    assert not is_exact(quality(daps(case.denoise, case.measurement, SAMPLES, less, generators()), case))
-    hasty = replace(EXACT_MMPS, iterations=1)
-    assert not is_exact(quality(mmps(case.denoise, case.measurement, SAMPLES, hasty, generators()), case))
 
 
 def test_a_sample_ends_where_the_jacobian_is_no_covariance():
@@ -87,16 +93,17 @@ def test_a_sample_ends_where_the_jacobian_is_no_covariance():
     bad = torch.where(torch.rand(8, 8, generator=generator) < 0.2, -1 + 1e-4, good)
     eigenvalues = torch.stack([good, bad])
     nothing = torch.zeros(3, 2, 8, 8, dtype=torch.complex64)
-    found = correction(measurement, nothing, torch.ones(2, 1, 1), lambda image: eigenvalues * image, 30)
+    found, left = correction(measurement, nothing, torch.ones(2, 1, 1), lambda image: eigenvalues * image, 30)
     exact = eigenvalues / (1 + eigenvalues) * measurement.adjoint
     torch.testing.assert_close(found[:, 0], exact[0].expand(3, -1, -1), rtol=1e-4, atol=1e-5)
     assert exact[1].abs().max() > 1000
     assert found[:, 1].abs().max() < 50
+    assert left[:, 0].abs().max() < 1e-3 < left[:, 1].abs().max()
 
 
 def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser(precision):
-    """Of the bundled prior, called as `mmps` calls it: differences are J u to a twentieth, gradients J^T u, alike as far as J
-    is symmetric; neither keeps a graph. Gradients may be in bfloat16; differences in it would be rounding."""
+    """Of the bundled prior, in either precision: differences are J u, gradients J^T u, alike as far as J is symmetric; neither
+    keeps a graph."""
     prior = find_prior(("image",), BUNDLED)
     generator = Generator().manual_seed(0)
     kspace = torch.randn(1, 1, 64, 64, dtype=torch.complex64, generator=generator)
@@ -105,17 +112,13 @@ def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser(precis
     sigma = torch.full((1, 1, 1), 0.1)
     disc = ((torch.arange(64) - 32).square()[:, None] + (torch.arange(64) - 32).square() < 400).to(torch.complex64)
     noise = torch.randn(2, 1, 64, 64, dtype=torch.complex64, generator=generator)
-    called = {
-        jacobian: denoiser_for(prior, measurement, "scan", 1, [generator], MmpsSettings(jacobian=jacobian).precise)
-        for jacobian in ("differences", "gradients")
-    }
-    denoise = called["differences"]
+    denoise = denoiser_for(prior, measurement, "scan", 1, [generator])
     images = 0.6 * disc[None, None] + 2**0.5 * sigma * noise[:1]
     direction = noise[1:]
     with torch.no_grad():
         _, push = by_differences(denoise, images, sigma)
         near = push(direction)
-    denoised, pull = by_gradients(called["gradients"], images, sigma)
+    denoised, pull = by_gradients(denoise, images, sigma)
     transposed = pull(direction)
     assert not near.requires_grad
     assert not denoised.requires_grad
@@ -123,23 +126,16 @@ def test_differences_are_products_with_the_jacobian_of_a_trained_denoiser(precis
     state, weights = images.clone().requires_grad_(), torch.zeros_like(direction, requires_grad=True)
     (pulled,) = torch.autograd.grad(denoise(state, sigma), state, weights, create_graph=True)
     (exact,) = torch.autograd.grad(pulled, weights, direction)
-    assert (near - exact).norm() < 0.05 * exact.norm()
+    assert (near - exact).norm() < (0.1 if precision == "float32" else 0.5) * exact.norm()
     assert (transposed - exact).norm() < 0.5 * exact.norm()
     assert (direction - exact).norm() > 0.8 * exact.norm()
-    if precision == "bfloat16":
-        with torch.no_grad():
-            _, push = by_differences(called["gradients"], images, sigma)
-            assert (push(direction) - exact).norm() > 0.1 * exact.norm()
 
 
-def test_differences_need_masks_that_stay():
+def test_mmps_needs_masks_that_stay():
     case = gaussian_case(True)
     settings = replace(EVERY[mmps], masks="redrawn")
-    with pytest.raises(UserError, match=r"^mmps: masks `redrawn` change between calls; take jacobian `gradients`, or"):
+    with pytest.raises(UserError, match=r"^masks `redrawn` change between calls, .*; take `scan` or `once`$"):
         mmps(case.denoise, case.measurement, 1, settings, generators())
-    assert (
-        mmps(case.denoise, case.measurement, 1, replace(settings, jacobian="gradients"), generators()).isfinite().all()
-    )
 
 
 def test_the_second_order_needs_fewer_steps():
@@ -169,7 +165,6 @@ def test_ancestral_steps_keep_too_little_spread_when_few():
     ("sampler", "settings", "correlated", "error", "std"),
     [
         (dds, EXACT_DDS, True, (0.24, 0.72, 0.56), (1.00, 1.17, 1.20)),
-        (daps, EXACT_DAPS, True, (0.13, 0.33, 0.29), (1.01, 1.08, 1.07)),
         (aald, AaldSettings(), False, (0.35, 0.31, 0.11), (1.18, 1.11, 1.06)),
         (aald, AaldSettings(), True, (0.24, 0.44, 0.36), (1.12, 1.16, 1.14)),
         (adps, AdpsSettings(), False, (0.66, 0.54, 0.15), (0.35, 0.84, 1.00)),
@@ -177,8 +172,8 @@ def test_ancestral_steps_keep_too_little_spread_when_few():
     ],
 )
 def test_the_error_of_approximations(sampler, settings, correlated, error, std):
-    """How far the mean is off, in posterior stds, and the std over the posterior's. dds and daps take the error of the denoised
-    image for white; aald's steps are finite; the step of adps knows neither sigma nor the noise."""
+    """How far the mean is off, in posterior stds, and the std over the posterior's. dds takes the error of the denoised image
+    for white; aald's steps are finite; the step of adps knows neither sigma nor the noise."""
     case = gaussian_case(correlated)
     found = quality(sampler(case.denoise, case.measurement, SAMPLES // 2, settings, generators()), case)
     assert found.error.tolist() == pytest.approx(error, abs=0.08)
@@ -192,8 +187,7 @@ def test_adps_is_the_published_update():
     found = adps(case.denoise, case.measurement, 3, settings, generators())
 
     sigmas = [*((10 ** (1 / 7) + i / 5 * (0.004 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(6)), 0.0]
-    noise = [torch.randn((3, 8, 8), dtype=torch.complex64, generator=generator) for generator in generators()]
-    state = sigmas[0] * 2**0.5 * torch.stack(noise, 1)
+    state = sigmas[0] * complex_noise(3, case.measurement, generators())
     sense, kspace = case.measurement.operator, case.measurement.kspace
     for sigma, following in pairwise(sigmas):
         c = SPREAD**2 / (SPREAD**2 + sigma**2)
@@ -218,6 +212,21 @@ def test_a_slice_does_not_depend_on_its_batch(sampler):
     torch.testing.assert_close(alone, together[:, 2:], rtol=1e-3, atol=1e-4)
     assert (together[0] - together[1]).abs().max() > 0.01
     assert steps == list(range(settings.steps))
+
+
+@pytest.mark.parametrize("sampler", EVERY, ids=lambda sampler: sampler.__name__)
+def test_the_first_samples_are_the_same_however_many(sampler):
+    case = gaussian_case(True)
+    few, more = (sampler(case.denoise, case.measurement, k, EVERY[sampler], generators()) for k in (2, 3))
+    torch.testing.assert_close(few, more[:2], rtol=1e-3, atol=1e-4)
+
+
+def test_scaled_steps_meet_the_posterior_of_a_white_prior():
+    """Behind one coil, where A A^H is the identity on what was measured; its default number of steps."""
+    mask = gaussian_case(False).measurement.sense.mask
+    case = case_behind(Sense(torch.ones(len(ACCELS), 1, SIZE, SIZE, dtype=torch.complex64), mask), False)
+    settings = AdpsSettings(step="scaled", prior_spread=SPREAD)
+    assert is_exact(quality(adps(case.denoise, case.measurement, SAMPLES, settings, generators()), case))
 
 
 @pytest.mark.parametrize("sampler", EVERY, ids=lambda sampler: sampler.__name__)
