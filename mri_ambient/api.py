@@ -1,7 +1,6 @@
 """What the package does, for Python: the stages composed, with the words and the numbers of the command."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Unpack
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mri_ambient.data_prep.prepare import PrepareSettings
 from mri_ambient.data_prep.readers import read_scan
+from mri_ambient.data_prep.readout import target_rows
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings
 from mri_ambient.data_prep.simulation.simulate import simulate as simulated
@@ -21,13 +21,14 @@ from mri_ambient.priors.runs import prior_folder
 from mri_ambient.processes import Spread
 from mri_ambient.recon.choices import COMPANIONS, Choices
 from mri_ambient.recon.evaluate.compare import Comparison
-from mri_ambient.recon.reference import NAMES
 from mri_ambient.recon.result import Result, read_result
 from mri_ambient.recon.run_methods import run_methods, tools_for
 from mri_ambient.store import PreparedVolume
 from mri_ambient.training.run_config import RunOptions
 from mri_ambient.words import (
     CompareOptions,
+    Count,
+    Number,
     PrepareOptions,
     ReconstructOptions,
     SimulateOptions,
@@ -35,12 +36,11 @@ from mri_ambient.words import (
     TuneOptions,
     as_accels,
     as_names,
-    check_names,
-    check_whole,
+    checked,
 )
 from mri_ambient.workflows.comparing import CompareSettings, TuneSettings, Tuning, compare_scans, tune_methods
 from mri_ambient.workflows.learning import train_run
-from mri_ambient.workflows.opening import Opened, checked, made_ready, read
+from mri_ambient.workflows.opening import Opened, fitting, made_ready, read
 
 __all__ = [
     "Prior",
@@ -64,12 +64,26 @@ PriorLike = str | Path | Prior | OwnDenoiser | None
 """``bundled``, a prior's or a run's folder, a prior, a function (images, sigma) -> images; None: the newest finished run's."""
 
 
-def prepare(scan: ScanLike, accel: float | None = None, **options: Unpack[PrepareOptions]) -> PreparedVolume:
+class _Prepare(PrepareOptions, total=False):
+    accel: Number | None
+    device: str
+
+
+class _Reconstruct(ReconstructOptions, _Prepare, total=False):
+    method: str
+    samples: Count
+    seed: int
+
+
+def prepare(
+    scan: ScanLike, accel: float | None = None, device: str = "auto", **options: Unpack[PrepareOptions]
+) -> PreparedVolume:
     """A raw scan, whitened, compressed, normalised, with its coil maps: what methods and training take.
 
     Args:
         scan: a scan, a path, or k-space, complex [coil, y, x] or [slice, coil, y, x].
         accel: R, to undersample a complete scan; None keeps the scan's own sampling.
+        device: where coil maps are estimated: auto (the accelerator, if there is one), cpu, cuda or mps.
         **options: those of :class:`PrepareOptions`.
 
     Raises:
@@ -81,8 +95,9 @@ def prepare(scan: ScanLike, accel: float | None = None, **options: Unpack[Prepar
         >>> tuple(volume.kspace.shape)
         (1, 8, 48, 48)
     """
-    opened, settings = _opened(scan, accel, dict(options))
-    return made_ready(opened, settings)[0]
+    given = _checked_arrays(options, {"accel": accel, "device": device}, _Prepare)
+    opened, settings = _opened(scan, given)
+    return made_ready(opened, settings, device=device)[0]
 
 
 def simulate(subject: int = 0, **settings: Unpack[SimulateOptions]) -> Scan:
@@ -101,14 +116,10 @@ def simulate(subject: int = 0, **settings: Unpack[SimulateOptions]) -> Scan:
         >>> tuple(scan.kspace.shape), scan.fully_sampled
         ((2, 4, 32, 32), True)
     """
-    check_names(settings, SimulateOptions)
-    for name, least in (("matrix", 32), ("slices", 1), ("coils", 1)):
-        check_whole(name, settings.get(name, least), least)
-    if settings.get("snr", 1) <= 0:
-        raise UserError(f"snr {settings.get('snr')}: has to be above 0")
-    contrasts = tuple(as_names(settings.pop("contrasts", ())))
-    given = SimulateSettings(**settings)  # pyright: ignore[reportArgumentType]
-    return simulated(replace(given, contrasts=contrasts), subject)
+    words = checked(settings, SimulateOptions)
+    contrasts = tuple(as_names(settings.get("contrasts", ())))
+    given = SimulateSettings(**words | {"contrasts": contrasts})  # pyright: ignore[reportArgumentType]
+    return simulated(given, subject)
 
 
 def load_prior(path: str | Path = "bundled", kind: Literal["image", "masked"] | None = None) -> Prior:
@@ -166,28 +177,24 @@ def reconstruct(
         >>> result.mean.shape, result.mean.dtype
         ((1, 48, 48), dtype('complex64'))
     """
-    check_names(options, ReconstructOptions)
-    check_whole("samples", samples, 1)
-    check_whole("seed", seed, None)
+    named = {"accel": accel, "device": device, "method": method, "samples": samples, "seed": seed}
+    words = _checked_arrays(options, named, _Reconstruct)
     magnitude, tuned = options.get("reference", "mvue"), options.get("tuned")
-    if magnitude not in NAMES:
-        raise UserError(f"reference {magnitude}: is not one of {', '.join(NAMES)}; choose one of them")
     choices = Choices(
         methods=tuple(dict.fromkeys((*as_names(options.get("beside", COMPANIONS)), method))),
         kept=method,
         prior=Path(prior) if isinstance(prior, str | Path) else None,
-        samples=samples,
+        samples=int(samples),
         tuned=None if tuned is None else Path(tuned),
-        seed=seed,
+        seed=int(seed),
         magnitude=magnitude,
         force_model=options.get("force_model", False),
         device=device,
     )
-    of_scan = {name: value for name, value in options.items() if name in PrepareOptions.__annotations__}
-    opened, settings = _opened(scan, accel, of_scan)
+    opened, settings = _opened(scan, words)
     in_hand, pixel = prior, options.get("pixel_mm")
     if in_hand is not None and not isinstance(in_hand, str | Path | Prior):
-        in_hand = own_prior(in_hand, (opened.kspace.shape[-2], opened.kspace.shape[-1]), pixel_of(pixel, opened))
+        in_hand = own_prior(in_hand, _matrix_of(opened), pixel_of(pixel, opened))
     elif pixel is not None:
         raise UserError("pixel_mm: is for a denoiser of your own; the prior that is chosen knows its pixel")
     tools = tools_for(choices, in_hand if isinstance(in_hand, Prior) else None)
@@ -219,9 +226,7 @@ def train(
         >>> ma.train("prepared", "run", accel=2, images=16, laps=0).card.kind
         'masked'
     """
-    check_names(options, TrainOptions)
-    for name, least in (("images", 1), ("laps", 0), ("seed", None)):
-        check_whole(name, options.get(name, 1), least)
+    checked(options, TrainOptions)
     accels = as_accels(options["accel"]) if "accel" in options else None
     init, config = options.get("init"), options.get("config")
     run_options = RunOptions(
@@ -264,7 +269,7 @@ def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[
         >>> [row.method for row in found.rows], found.failed
         (['zero-filled', 'cg-sense'], [])
     """
-    check_names(options, CompareOptions)
+    checked(options, CompareOptions)
     priors, tuned = options.get("prior", ()), options.get("tuned")
     settings = CompareSettings(
         accels=as_accels(options.get("accel", (2, 4, 6, 8))),
@@ -305,7 +310,7 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
         >>> list(ma.tune("validation", "tuned.json", accel=2, methods="cg-sense").tuned.methods)
         ['cg-sense']
     """
-    check_names(options, TuneOptions)
+    checked(options, TuneOptions)
     prior = options.get("prior")
     settings = TuneSettings(
         accels=as_accels(options.get("accel", (4, 8))),
@@ -322,15 +327,23 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
     return tune_methods(Path(path), None if out is None else Path(out), settings)
 
 
-def _opened(scan: ScanLike, accel: float | None, options: Mapping[str, object]) -> tuple[Opened, PrepareSettings]:
-    """The scan, and how it is prepared. Raises UserError if they don't go together."""
-    check_names(options, PrepareOptions)
+def _checked_arrays(options: Mapping[str, object], named: Mapping[str, object], known: type) -> dict[str, object]:
+    """The words by which a scan is prepared, and others. Raises UserError if one can't be, or is an array."""
     for name in ("mask", "maps"):
         if not isinstance(options.get(name), str | None):
             raise UserError(f"{name}: is an array here; make a scan of it, ma.Scan.from_arrays(kspace, {name}=...)")
-    if accel is not None and not (isinstance(accel, int | float) and 1 <= accel < float("inf")):
-        raise UserError(f"accel {accel}: is not a number of at least 1")
-    settings = PrepareSettings(accel=accel, **options)  # pyright: ignore[reportArgumentType]
+    words = checked({**options, **named}, known)
+    if "mask" in options and named["accel"] is None and options["mask"] != "random":
+        raise UserError(f"mask {options['mask']}: says how accel undersamples; give both, or neither")
+    return words
+
+
+def _opened(scan: ScanLike, words: Mapping[str, object]) -> tuple[Opened, PrepareSettings]:
+    """The scan, and how it is prepared. Raises UserError if they don't go together."""
+    of_scan = {
+        name: value for name, value in words.items() if name == "accel" or name in PrepareOptions.__annotations__
+    }
+    settings = PrepareSettings(**of_scan)  # pyright: ignore[reportArgumentType]
     if isinstance(scan, str | Path):
         return read(Path(scan), settings), settings
     if isinstance(scan, np.ndarray | Tensor):
@@ -339,7 +352,12 @@ def _opened(scan: ScanLike, accel: float | None, options: Mapping[str, object]) 
         raise UserError(
             f"scan: is a {type(scan).__name__}; pass a scan, a prepared volume, the path of either, or k-space"
         )
-    return checked(scan, settings, scan.name), settings
+    return fitting(scan, settings, scan.name), settings
+
+
+def _matrix_of(scan: Opened) -> tuple[int, int]:
+    """Of the images."""
+    return target_rows(scan) if isinstance(scan, Scan) else scan.kspace.shape[-2], scan.kspace.shape[-1]
 
 
 def pixel_of(given: float | tuple[float, float] | None, scan: Opened) -> tuple[float, float] | None:

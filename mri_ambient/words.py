@@ -2,20 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from mri_ambient.errors import UserError
+
+Count = Annotated[int, Field(ge=1)]
+Number = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+Maps = Annotated[str, Field(pattern="^(joint|espirit|sigpy|bart|file)$")]
+Whitening = Annotated[str, Field(pattern="^(auto|noise-scan|none)$")]
+Sets = Annotated[str, Field(pattern="^(1|2|auto)$"), BeforeValidator(str)]
 
 
 class PrepareOptions(TypedDict, total=False):
     """How a raw scan is prepared: see :class:`mri_ambient.data_prep.prepare.PrepareSettings`."""
 
     mask: str
-    acs: int | None
-    maps: str | None
-    coils: int | None
-    whiten: str
-    map_sets: str
+    acs: Count | None
+    maps: Maps | None
+    coils: Count | None
+    whiten: Whitening
+    map_sets: Sets
 
 
 class ReconstructOptions(PrepareOptions, total=False):
@@ -40,15 +50,15 @@ class ReconstructOptions(PrepareOptions, total=False):
 class SimulateOptions(TypedDict, total=False):
     """What is simulated: see :class:`mri_ambient.data_prep.simulation.simulate.SimulateSettings`."""
 
-    matrix: int
-    slices: int
-    coils: int
-    snr: float
+    matrix: Annotated[int, Field(ge=32)]
+    slices: Count
+    coils: Count
+    snr: Annotated[float, Field(gt=0)]
     seed: int
     anatomy: str | None
-    contrasts: Sequence[str]
+    contrasts: str | Sequence[str]
     off_resonance: bool
-    wrap: float
+    wrap: Annotated[float, Field(ge=0)]
 
 
 class TuneOptions(TypedDict, total=False):
@@ -71,12 +81,12 @@ class TuneOptions(TypedDict, total=False):
     accel: float | str | Sequence[float]
     methods: str | Sequence[str]
     prior: str | Path | None
-    samples: int
-    slices: int | None
+    samples: Count
+    slices: Count | None
     mask: str
     seed: int
     device: str
-    workers: int
+    workers: Annotated[int, Field(ge=0)]
     dask: str | None
     force: bool
 
@@ -94,15 +104,15 @@ class CompareOptions(TypedDict, total=False):
     accel: float | str | Sequence[float]
     methods: str | Sequence[str]
     prior: str | Path | Sequence[str | Path]
-    samples: int
-    slices: int | None
+    samples: Count
+    slices: Count | None
     mask: str
     lesions: bool
     tuned: str | Path | None
     reference: Literal["mvue", "rss"]
     seed: int
     device: str
-    workers: int
+    workers: Annotated[int, Field(ge=0)]
     dask: str | None
     force: bool
 
@@ -121,26 +131,31 @@ class TrainOptions(TypedDict, total=False):
     mask: str
     loss: str
     denoiser: str
-    laps: int
-    images: int
+    laps: Annotated[int, Field(ge=0)]
+    images: Count
     seed: int
     init: str | Path
     config: str | Path
     device: str
 
 
-def check_names(options: Mapping[str, object], known: type) -> None:
-    """Raises UserError if an option is none of the TypedDict's."""
+def checked(options: Mapping[str, object], known: type) -> dict[str, object]:
+    """The options of a TypedDict, numbers of numpy as Python's.
+
+    Raises UserError if one is not among them, or can't be that.
+    """
     for name in options.keys() - known.__annotations__.keys():
         raise UserError(f"{name}: is no option here; there are {', '.join(known.__annotations__)}")
-
-
-def check_whole(name: str, value: object, least: int | None) -> None:
-    """Raises UserError if it is no whole number, or below ``least``."""
-    if not isinstance(value, int) or (least is not None and value < least):
-        raise UserError(
-            f"{name} {value}: has to be a whole number" + (f" of at least {least}" if least is not None else "")
-        )
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+    try:
+        found = TypeAdapter(known).validate_python(plain)
+        assert isinstance(found, dict)
+        return found
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        what = first["msg"].replace("Input should", "has to").replace("String should", "has to")
+        raise UserError(f"{name} {plain[name]!r:.80}: {what[0].lower()}{what[1:]}; see help(mri_ambient)") from error
 
 
 def as_names(given: str | Sequence[str]) -> list[str]:
@@ -150,11 +165,13 @@ def as_names(given: str | Sequence[str]) -> list[str]:
 
 def as_accels(given: float | str | Sequence[float]) -> tuple[float, ...]:
     """One or several; ``"2,4"`` as on the command line."""
+    if isinstance(given, np.ndarray | np.generic):
+        given = given.tolist()
     several = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
     try:
         accels = tuple(float(one) for one in several)
     except (TypeError, ValueError) as error:
         raise UserError(f"accel (--accel) {given}: is not a number or several; write 4 or '2,4,6,8'") from error
-    if not all(1 <= accel < float("inf") for accel in accels):
+    if not accels or not all(1 <= accel < float("inf") for accel in accels):
         raise UserError(f"accel (--accel) {given}: an acceleration is at least 1")
     return accels

@@ -186,7 +186,7 @@ def working_matrix(volume: PreparedVolume, card: Card) -> tuple[int, int]:
     else:
         factor = max(card.matrix) / max(shape)
         of_prior = [n * factor for n in shape]
-    rows, columns = (max(n, 2 * round(wanted / 2)) for n, wanted in zip(shape, of_prior, strict=True))
+    rows, columns = (n if wanted <= n else 2 * round(wanted / 2) for n, wanted in zip(shape, of_prior, strict=True))
     return rows, columns
 
 

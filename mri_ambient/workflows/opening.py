@@ -22,10 +22,10 @@ OF_MASKS = ("accel", "mask")  # the settings that a prepared volume can still be
 
 def read(path: Path, settings: PrepareSettings) -> Opened:
     """Raises UserError if the file is neither, or not one for which the settings make sense."""
-    return checked(read_volume(path) if is_prepared(path) else read_scan(path), settings, path)
+    return fitting(read_volume(path) if is_prepared(path) else read_scan(path), settings, path)
 
 
-def checked(found: Opened, settings: PrepareSettings, name: Path | str) -> Opened:
+def fitting(found: Opened, settings: PrepareSettings, name: Path | str) -> Opened:
     """Raises UserError if the settings make no sense for the scan."""
     given = [f for f in fields(settings) if f.name not in OF_MASKS and getattr(settings, f.name) != f.default]
     if isinstance(found, PreparedVolume) and given:

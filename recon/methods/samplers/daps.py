@@ -13,7 +13,7 @@ DAPS = sampling(
     MmpsSettings(steps=12, sigma_max=0.5, iterations=0),
     {},
     {"sigma_max": 1.0},
-    {"inflation": 1.3},
+    {"inflation": 1.0},
     {"inflation": 1.7},
     {"steps": 20},
     {"draw_iterations": 16},

@@ -46,7 +46,7 @@ class MmpsSettings(Annealing):
     iterations: int = 2
     jacobian_above: float = 0.1
     draw_iterations: int = 8
-    inflation: float = 1.0
+    inflation: float = 1.2
     jacobian: Literal["differences", "gradients"] = "differences"
 
 
@@ -162,9 +162,9 @@ MMPS = sampling(
     mmps,
     MmpsSettings(),
     {},
-    {"iterations": 1},
+    {"inflation": 1.0},
+    {"inflation": 1.5},
     {"iterations": 3},
-    {"inflation": 1.3},
-    {"iterations": 3, "inflation": 1.3},
-    {"jacobian_above": 0.3},
+    {"iterations": 3, "inflation": 1.5},
+    {"iterations": 4},
 )
