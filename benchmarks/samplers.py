@@ -4,9 +4,9 @@
 
 Prints Markdown; writes samplers.csv and error_and_time.png. Resumable: rows that samplers.csv has are not measured again; it
 has rows of one prior, of as many samples and scans.
-NRMSE (magnitude, against the MVUE of the complete scan, mean over scans) of one sample (mean over all K) and of the mean of K;
-std/error as in the demo; network calls a sample, forward + backward; seconds a slice with all its samples, of one thread of
-the processor alone, whatever else it does. `mean` of adps is that of K independent runs.
+NRMSE (magnitude, against the simulation's noiseless truth, mean over scans) of one sample (mean over all K) and of the mean of
+K; CRPS of magnitudes; std/error (1 is calibrated, 0 of one image); network calls a sample, forward + backward; seconds a slice
+with all its samples, of one thread of the processor alone, whatever else it does. `mean` of adps is that of K independent runs.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mri_ambient.console import stderr
-from mri_ambient.data_prep.prepare import PrepareSettings, complete, prepare
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate_folder
 from mri_ambient.memory import keep_freed_memory
@@ -33,6 +33,7 @@ from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
+from mri_ambient.recon.evaluate.proper_scores import proper_scores
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.methods.samplers.aald import AaldSettings
@@ -40,7 +41,8 @@ from mri_ambient.recon.methods.samplers.adps import AdpsSettings
 from mri_ambient.recon.methods.samplers.annealing import Annealing
 from mri_ambient.recon.methods.samplers.dds import DdsSettings
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
-from mri_ambient.recon.reconstruct import reconstruct, reference_image
+from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.workflows.opening import truth_of
 
 VALIDATION_SEED = 777
 NEW = DdsSettings(steps=12, sigma_max=1.0, order=2)
@@ -67,7 +69,19 @@ ROWS: list[tuple[str, Any]] = [
     ("adps", AdpsSettings()),
     ("adps-scaled", AdpsSettings(step="scaled")),
 ]
-COLUMNS = ("R", "method", "steps", "settings", "one sample", "mean", "std/error", "forward", "backward", "s/slice")
+COLUMNS = (
+    "R",
+    "method",
+    "steps",
+    "settings",
+    "one sample",
+    "mean",
+    "CRPS",
+    "std/error",
+    "forward",
+    "backward",
+    "s/slice",
+)
 ORIGIN = ("K", "scans", "slices", "prior")  # of samplers.csv alone
 Row = dict[str, Any]
 
@@ -113,13 +127,13 @@ def measure(
     cases = []
     for scan in scans:
         volume = prepare(scan, PrepareSettings(accel=accel))
-        cases.append((volume, reference_image(complete(scan, volume))))
+        cases.append((volume, truth_of(scan, volume, "mvue")[0]))
     for method, options in settings:
         key = {
             "R": f"{accel:g}",
             "method": method,
             "steps": str(getattr(options, "steps", 1)),
-            "settings": changed(options),
+            "settings": changed(method, options),
         }
         if any(all(row[name] == value for name, value in key.items()) for row in rows):
             continue
@@ -146,21 +160,23 @@ def errors_and_cost(method: str, options: Annealing | None, cases: Sequence[Any]
         seconds += (time.process_time() - start) / len(reference) / len(cases)
         truth = reference.abs().numpy()
         one = np.mean([nrmse(truth, sample.abs().numpy()) for sample in found.samples.movedim(1, 0)])
-        errors.append([one, nrmse(truth, found.mean.abs().numpy()), spread_over_error(found, reference)])
+        scores = proper_scores(found, reference, volume.sense.support)
+        ratio = spread_over_error(found, reference) if samples > 1 and found.samples.shape[1] > 1 else 0.0
+        errors.append([one, nrmse(truth, found.mean.abs().numpy()), ratio, scores.crps])
     hook.remove()
-    one, mean, ratio = np.mean(errors, 0)
+    one, mean, ratio, crps = np.mean(errors, 0)
     backward = options.steps if isinstance(options, AdpsSettings) else 0
     if isinstance(options, MmpsSettings) and options.jacobian == "gradients":
         backward = options.iterations * options.steps
-    numbers = {"one sample": f"{one:.4f}", "mean": f"{mean:.4f}", "std/error": f"{ratio:.2f}"}
+    numbers = {"one sample": f"{one:.4f}", "mean": f"{mean:.4f}", "CRPS": f"{crps:.4f}", "std/error": f"{ratio:.2f}"}
     return numbers | {"forward": str(len(forward)), "backward": str(backward), "s/slice": f"{seconds:.1f}"}
 
 
-def changed(options: Annealing | None) -> str:
+def changed(method: str, options: Annealing | None) -> str:
     """The settings, beside steps, that are not the method's own."""
     if options is None:
         return ""
-    standard = vars(type(options)())
+    standard = vars(METHODS[method].settings)
     return ", ".join(f"{k} {v}" for k, v in vars(options).items() if k != "steps" and v != standard[k])
 
 
@@ -172,21 +188,25 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """Error of the mean (filled) and of one sample (open) against time, R by R; small: other settings than the method's own."""
+    """CRPS (above) and error of the mean (filled) and of one sample (open) against time, R by R; small: other settings than the
+    method's own."""
     accels, methods = (list(dict.fromkeys(row[key] for row in rows)) for key in ("R", "method"))
-    figure = Figure(figsize=(5.6 * len(accels) + 1.2, 4.4), dpi=130, layout="constrained")
-    for axis, accel in zip(figure.subplots(1, len(accels), squeeze=False)[0], accels, strict=True):
+    figure = Figure(figsize=(5.6 * len(accels) + 1.2, 8), dpi=130, layout="constrained")
+    for (above, axis), accel in zip(figure.subplots(2, len(accels), squeeze=False).T, accels, strict=True):
         for row in rows:
             if row["R"] == accel:
                 number = methods.index(row["method"])
                 style = {"color": f"C{number}", "marker": "osD^vP"[number % 6], "linestyle": ""}
                 style |= {"markersize": 4, "alpha": 0.6} if row["settings"] else {"markersize": 8}
                 seconds = float(row["s/slice"])
+                above.plot(seconds, float(row["CRPS"]), **style)
                 axis.plot(seconds, float(row["one sample"]), fillstyle="none", **style)
                 axis.plot(seconds, float(row["mean"]), label=None if row["settings"] else row["method"], **style)
         axis.set(xscale="log", title=f"R={accel}", xlabel="seconds a slice, one thread, all samples", ylabel="NRMSE")
-        axis.grid(alpha=0.3)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+        above.set(xscale="log", title=f"R={accel}", ylabel="CRPS")
+        for one in (above, axis):
+            one.grid(alpha=0.3)
+    handles, labels = figure.axes[1].get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     figure.legend(named.values(), named.keys(), title="filled: mean\nopen: one sample", loc="outside right upper")
     figure.savefig(path)

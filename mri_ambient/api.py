@@ -13,7 +13,9 @@ from mri_ambient.data_prep.readout import target_rows
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings
 from mri_ambient.data_prep.simulation.simulate import simulate as simulated
+from mri_ambient.devices import single_precision
 from mri_ambient.errors import UserError
+from mri_ambient.files import as_path
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.own import OwnDenoiser, own_prior
@@ -75,6 +77,7 @@ class _Reconstruct(ReconstructOptions, _Prepare, total=False):
     seed: int
 
 
+@single_precision()
 def prepare(
     scan: ScanLike, accel: float | None = None, device: str = "auto", **options: Unpack[PrepareOptions]
 ) -> PreparedVolume:
@@ -100,6 +103,7 @@ def prepare(
     return made_ready(opened, settings, device=device)[0]
 
 
+@single_precision()
 def simulate(subject: int = 0, **settings: Unpack[SimulateOptions]) -> Scan:
     """A simulated scan of a head, complete and with noise, nothing downloaded.
 
@@ -138,9 +142,10 @@ def load_prior(path: str | Path = "bundled", kind: Literal["image", "masked"] | 
         >>> tuple(prior.denoise(torch.zeros(2, 64, 64, dtype=torch.complex64), sigma=0.1).shape)
         (2, 64, 64)
     """
-    return find_prior((kind,) if kind else ("image", "masked"), Path(path))
+    return find_prior((kind,) if kind else ("image", "masked"), as_path(path))
 
 
+@single_precision()
 def reconstruct(
     scan: ScanLike,
     method: str = "mmps",
@@ -201,6 +206,7 @@ def reconstruct(
     return run_methods(*made_ready(opened, settings, choices.magnitude, device), choices, tools)
 
 
+@single_precision()
 def train(
     data: str | Path = "prepared", out: str | Path | None = None, resume: bool = False, **options: Unpack[TrainOptions]
 ) -> Prior:
@@ -230,7 +236,7 @@ def train(
     accels = as_accels(options["accel"]) if "accel" in options else None
     init, config = options.get("init"), options.get("config")
     run_options = RunOptions(
-        data=Path(data),
+        data=as_path(data),
         accel=accels,
         mask=options.get("mask"),
         loss=options.get("loss"),
@@ -244,6 +250,7 @@ def train(
     return train_run(run_options, Path(config) if config else None, folder, resume, options.get("device", "auto"))[0]
 
 
+@single_precision()
 def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[CompareOptions]) -> Comparison:
     """All methods at all R on fully sampled scans, as ``mri-ambient compare`` does: CSV, figures and a page in ``out``.
 
@@ -286,9 +293,10 @@ def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[
         spread=Spread(options.get("workers", 0), options.get("dask")),
         force=options.get("force", False),
     )
-    return compare_scans(Path(path), Path(out), settings)
+    return compare_scans(as_path(path), as_path(out), settings)
 
 
+@single_precision()
 def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[TuneOptions]) -> Tuning:
     """Every method's settings chosen on validation scans, as ``mri-ambient tune`` does.
 
@@ -324,7 +332,7 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
         spread=Spread(options.get("workers", 0), options.get("dask")),
         force=options.get("force", False),
     )
-    return tune_methods(Path(path), None if out is None else Path(out), settings)
+    return tune_methods(as_path(path), None if out is None else as_path(out), settings)
 
 
 def _checked_arrays(options: Mapping[str, object], named: Mapping[str, object], known: type) -> dict[str, object]:

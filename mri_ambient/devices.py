@@ -1,6 +1,8 @@
 """Where tensors are worked on: the one module that asks what the machine has."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -9,6 +11,17 @@ from mri_ambient.errors import UserError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISION = "MRI_AMBIENT_PRECISION"
 AMPERE = (8, 0)  # the first of CUDA's whose bfloat16 is fast
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """New numbers are float32 in here, whatever the caller has made torch's default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def device_of(name: str) -> torch.device:

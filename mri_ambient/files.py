@@ -1,6 +1,7 @@
 """Files that are whole or absent: written under a temporary name beside the target, then renamed."""
 
 import errno
+import os
 import secrets
 import shutil
 import time
@@ -15,20 +16,43 @@ LEFTOVER = 3600
 FULL = 2**16  # bytes: a disk with less left is full
 
 
+def as_path(given: str | os.PathLike[str]) -> Path:
+    """Raises UserError if it is no path."""
+    if not isinstance(given, str | os.PathLike):
+        raise UserError(f"path {given!r}: is a {type(given).__name__}; pass a text or a Path")
+    return Path(given)
+
+
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, exclusive: bool = False) -> Iterator[Path]:
     """Yield a temporary name in ``path``'s folder; on success it becomes ``path``, on failure it is removed.
 
-    Raises UserError if the folder can't be made or written, or the disk is full.
+    Raises UserError if the folder can't be made or written, or the disk is full; and FileExistsError, if it is to be
+    ``exclusive``, where another process has made ``path`` meanwhile.
     """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     writable_folder(path.parent)
     try:
         with full_disk_is_a_user_error(path.parent):
             yield temporary
-            temporary.replace(path)
+            if exclusive:
+                _take_name(temporary, path)
+            else:
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    """A hard link fails where the name is taken, also if two processes ask at once. Raises FileExistsError."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.replace(path)
 
 
 @contextmanager
@@ -89,6 +113,26 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises UserError if ``path`` exists and ``force`` was not asked for."""
+    """Raises UserError if ``path`` exists and ``force`` was not asked for, or is a folder."""
     if path.exists() and not force:
         raise UserError(f"{path}: already exists; pass --force to replace it, or --out to write elsewhere")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+
+
+def refuse_foreign(path: Path) -> None:
+    """What is to be replaced by HDF5 has to be HDF5 of ours: a scan may never be lost by a slip of the pen.
+
+    Raises UserError if ``path`` is anything else.
+    """
+    import h5py
+
+    if not path.is_file():
+        return
+    try:
+        with h5py.File(path, "r") as file:
+            if str(file.attrs.get("format", "")).startswith("mri-ambient"):
+                return
+    except OSError:
+        pass
+    raise UserError(f"{path}: was not written by mri-ambient and is not replaced; choose another name")

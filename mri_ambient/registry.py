@@ -1,12 +1,14 @@
 """Names and where what they name is found: a registry knows its names at once and imports an entry when it is asked for."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+import re
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from typing import Generic, TypeVar
 
 from mri_ambient.errors import UserError
 
 T = TypeVar("T")
+PLAIN = re.compile(r"\w[\w.-]*")
 
 
 class UnknownName(UserError, KeyError):
@@ -23,6 +25,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
     Args:
         what: what it is of, for messages.
         entries: name -> ``"package.module:OBJECT"``.
+        reserved: names that mean something else where these are written.
 
     Example:
         >>> codecs = Registry("codec", {"json": "json:dumps"})
@@ -30,10 +33,12 @@ class Registry(MutableMapping[str, T], Generic[T]):
         (['json'], '[1]')
     """
 
-    def __init__(self, what: str, entries: Mapping[str, str]):
+    def __init__(self, what: str, entries: Mapping[str, str], reserved: Collection[str] = ()):
         self._what = what
+        self._reserved = reserved
         self._places = dict(entries)
         self._found: dict[str, T] = {}
+        self._own: set[str] = set()
 
     def __getitem__(self, name: str) -> T:
         """Raises UnknownName, a UserError, if there is none of that name."""
@@ -45,13 +50,21 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return self._found[name]
 
     def __setitem__(self, name: str, entry: T) -> None:
-        """Of a program that brings its own; replaces what has the name."""
+        """Of a program that brings its own; replaces what has the name. Raises UserError if files and columns can't bear it."""
+        if not PLAIN.fullmatch(name) or name in self._reserved:
+            raise UserError(f"{self._what} {name!r}: can't be called that; take letters, digits, `-`, `_`, `.`")
+        self._own.add(name)
         self._places.setdefault(name, "")
         self._found[name] = entry
+
+    def is_own(self, name: str) -> bool:
+        """Whether a program brought it, so that this package's version says nothing of what it does."""
+        return name in self._own
 
     def __delitem__(self, name: str) -> None:
         del self._places[name]
         self._found.pop(name, None)
+        self._own.discard(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

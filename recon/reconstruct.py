@@ -1,7 +1,7 @@
 """A prepared volume and a method -> a reconstruction in the scan's own units and matrix."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -147,11 +147,12 @@ def reconstruct(
         for first in range(0, count, together):
             slices = range(first, min(first + together, count))
             measurement = measurement_of(volume, slice(slices.start, slices.stop)).to(device)
+            lent = replace(measurement, kspace=measurement.kspace.clone())  # a method may work in place
             generators = [Generator().manual_seed(seed_of(volume.name, i, seed, "samples")) for i in slices]
             advance = partial(bar.advance, task, len(slices))
             with out_of_memory_is_a_user_error(at_once, "lower --samples"):
                 found = chosen.solve(
-                    measurement.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
+                    lent.resized(matrix), prior, samples, settings, generators, lambda *_, a=advance: a()
                 )
                 if prior:
                     found = resized_images(found, volume.sets, measurement.matrix)

@@ -1,9 +1,11 @@
 """What a reconstruction gives to its user: images, stds and scores, with what can be made of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mri_ambient.files import refuse_existing
+from mri_ambient.errors import UserError
+from mri_ambient.files import refuse_existing, refuse_foreign
 from mri_ambient.recon.export.exporter import Extras
 from mri_ambient.recon.export.patient import Patient
 from mri_ambient.recon.export.write import export
@@ -31,13 +33,14 @@ class Result(ResultData):
 
         Args:
             path: of the file.
-            force: replace an existing file.
+            force: replace an existing file, if it is one of mri-ambient.
 
         Raises:
             UserError: the file exists, or can't be written.
         """
         refuse_existing(Path(path), force)
-        write_result(Path(path), self)
+        refuse_foreign(Path(path))
+        write_result(Path(path), self, exclusive=not force)
 
     def report(self, path: Path | str, force: bool = False) -> tuple[str, ...]:
         """Write the page, one HTML file that needs no network; returns what was left out to keep it small, in sentences.
@@ -49,6 +52,8 @@ class Result(ResultData):
         Raises:
             UserError: the file exists, can't be written, or an image holds what is not a number.
         """
+        if Path(path).suffix != ".html":
+            raise UserError(f"{path}: is an HTML page; let its name end in .html")
         refuse_existing(Path(path), force)
         return write_report(Path(path), self)
 
@@ -56,7 +61,7 @@ class Result(ResultData):
         self,
         format: str,
         out: Path | str | None = None,
-        series: str = "",
+        series: str | Sequence[str] = "",
         force: bool = False,
         slice: int | None = None,
         patient: Patient | None = None,
@@ -66,7 +71,7 @@ class Result(ResultData):
         Args:
             format: one of :data:`mri_ambient.recon.export.registry.EXPORTERS`, such as nifti, dicom, h5, png, figure.
             out: a folder, or of a single series its file; None: beside the result's file, or here.
-            series: by commas, such as ``mean,std,samples``; empty: what the format shows by default.
+            series: such as ``mean,std,samples``, by commas or a sequence; empty: what the format shows by default.
             force: replace existing files.
             slice: which a figure shows; None: the middle one.
             patient: for dicom, whose images they are; None: left empty.
@@ -74,8 +79,13 @@ class Result(ResultData):
         Raises:
             UserError: there is no such format, series or slice, or something exists already.
         """
+        if slice is not None and format != "figure":
+            raise UserError(
+                f"slice {slice}: is of a figure, and {format} has all; leave it out, or export result[{slice}]"
+            )
+        names = series if isinstance(series, str) else ",".join(series)
         return export(
-            self, format, series, None if out is None else Path(out), force, Extras(patient or Patient(), slice)
+            self, format, names, None if out is None else Path(out), force, Extras(patient or Patient(), slice)
         )
 
 

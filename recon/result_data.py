@@ -132,8 +132,11 @@ class ResultData:
         """Slices."""
         return len(self.mean)
 
-    def __getitem__(self, slices: slice) -> "ResultData":
-        """Some slices, as a file would have them; the held-out errors stay those of all."""
+    def __getitem__(self, slices: slice | int) -> "ResultData":
+        """One or some slices, as a file would have them; the held-out errors stay those of all. Raises IndexError."""
+        if isinstance(slices, int):
+            index = range(len(self))[slices]
+            slices = slice(index, index + 1)
         cut = {
             key: None if array is None else array[slices]
             for key in ("mean", "raw_std", "determined_share", "samples", "reference", "second_set")

@@ -32,9 +32,10 @@ from mri_ambient.store import Json, dataset
 FORMAT = "mri-ambient reconstruction 3"
 
 
-def write_result(path: Path, result: ResultData) -> None:
-    """Write the method that is kept whole and the magnitudes of the others; the file is whole or absent."""
-    with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+def write_result(path: Path, result: ResultData, exclusive: bool = False) -> None:
+    """Write the method that is kept whole and the magnitudes of the others; the file is whole or absent. Raises
+    FileExistsError where ``path`` is there and was to be made exclusively."""
+    with atomic_write(path, exclusive) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         for key, value in result.about.model_dump().items():  # in Python's mode, which keeps an infinite rho
             file.attrs[key] = json.dumps(value)

@@ -1,8 +1,8 @@
 """A prepared volume -> every method's reconstruction, judged, with all that has to be said of it; and its files."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from mri_ambient.recon.evaluate.held_out import judge, verdicts
 from mri_ambient.recon.evaluate.model_check import check_model
 from mri_ambient.recon.evaluate.tuned import Nearest, Tuned, doubts, find_tuned, nearest, of_std
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.outputs import Outputs
+from mri_ambient.recon.outputs import Outputs, free
 from mri_ambient.recon.reconstruct import Reconstruction, check_prior, reconstruct
 from mri_ambient.recon.reference import RSS, explained, scaled, way_back
 from mri_ambient.recon.result import Result
@@ -118,14 +118,20 @@ def tuned_settings(volume: PreparedVolume, choices: Choices, tools: Tools) -> tu
     return chosen, origin, [f"{name}: settings tuned at R={choice.accel:g} {origin}" for name, choice in chosen.items()]
 
 
-def write_all(result: Result, outputs: Outputs) -> list[str]:
-    """The reconstruction, its panel, its page, the figure if one is wanted; returns what the page leaves out, in sentences."""
-    write_result(outputs.file, result)
+def write_all(result: Result, outputs: Outputs, force: bool, otherwise: Iterator[Outputs]) -> tuple[Outputs, list[str]]:
+    """The reconstruction, its panel, its page, the figure if one is wanted; returns which, and what the page leaves out, in
+    sentences. Unless ``force``, where another run has taken the name meanwhile it is the first free one of ``otherwise``."""
+    while True:
+        try:
+            write_result(outputs.file, result, exclusive=not force)
+            break
+        except FileExistsError:
+            outputs = replace(free(otherwise), figure=outputs.figure)
     draw_panel_of(outputs.panel, result)
     left_out = write_report(outputs.page, result)
     if outputs.figure is not None:
         draw_figure(outputs.figure, result)
-    return [f"{outputs.page} leaves out {text}" for text in left_out]
+    return outputs, [f"{outputs.page} leaves out {text}" for text in left_out]
 
 
 def identity(choices: Choices, tools: Tools) -> Json:

@@ -7,6 +7,7 @@ from mri_ambient.data_prep.readers.hdf5 import is_ours
 from mri_ambient.data_prep.readers.registry import FORMATS
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
+from mri_ambient.files import as_path
 
 ZIP = b"PK\x03\x04"
 
@@ -26,7 +27,7 @@ def read_scan(path: str | Path) -> Scan:
         ...
         mri_ambient.errors.UserError: absent.h5: no such file; give the path of a raw scan ...
     """
-    path = _main_file(Path(path))
+    path = _main_file(as_path(path))
     if path.is_dir():
         raise UserError(f"{path}: is a folder; give one scan of it, or prepare them all with `mri-ambient prep`")
     if not path.is_file():

@@ -23,6 +23,8 @@ def read_arrays(
     fov_mm: float | Sequence[float] | None,
 ) -> Scan:
     """See :meth:`mri_ambient.data_prep.scan.Scan.from_arrays`; ``name`` is what messages begin with. Raises UserError."""
+    if not isinstance(name, str):
+        raise UserError(f"name {name}: is a {type(name).__name__}; pass a text")
     samples, notes = _kspace(name, kspace)
     return make_scan(
         Acquired(
@@ -55,6 +57,8 @@ def _kspace(name: str, given: Array) -> tuple[np.ndarray, tuple[str, ...]]:
         raise UserError(f"{name}: `kspace` has shape {kspace.shape}; pass {ORDERS}")
     if kspace.dtype.kind != "c":
         raise UserError(f"{name}: `kspace` is {kspace.dtype}, not complex; pass complex64, {ORDERS}")
+    if kspace.dtype.itemsize > np.dtype(np.complex128).itemsize:
+        kspace = kspace.astype(np.complex128)
     if not np.isfinite(kspace).all():
         raise UserError(f"{name}: `kspace` has NaN or infinite entries; pass 0 where nothing was measured")
     order, notes = axes_of_one_slice(kspace) if kspace.ndim == 3 else (), ()

@@ -143,6 +143,11 @@ def _check_noise(source: Source, noise: np.ndarray, coils: int, brightest: float
         )
     if not np.isfinite(noise).all():
         raise UserError(f"{source}: `noise` has NaN or infinite entries; measure it again, or remove it")
+    if noise.shape[1] < 2 * coils or not np.abs(noise).any(1).all():
+        raise UserError(
+            f"{source}: `noise` has {noise.shape[1]} samples of {coils} coils, some 0 or too few to tell their "
+            f"covariance; measure at least {2 * coils}, or remove it"
+        )
     loudest = float(np.abs(noise.astype(complex)).max(initial=0))
     if loudest > 10 * brightest:
         raise UserError(

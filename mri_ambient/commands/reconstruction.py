@@ -53,7 +53,7 @@ def demo(
 
     (scan,) = simulate_folder(out, 1, SimulateSettings(slices=DEMO_SLICES, seed=seed), force)
     choices = Choices(DEMO_METHODS, "mmps", BUNDLED, seed=seed)
-    reconstruct_one(scan, PrepareSettings(4.0), choices, Outputs(scan.with_name("demo_recon.h5")))
+    reconstruct_one(scan, PrepareSettings(4.0), choices, Outputs(scan.with_name("demo_recon.h5")), force=True)
 
 
 def recon(
@@ -127,7 +127,7 @@ def recon(
 
         reconstruct_many(file, out or Path(), settings, choices, Spread(workers, dask), force)
     else:
-        reconstruct_one(file, settings, choices, outputs)
+        reconstruct_one(file, settings, choices, outputs, force)
 
 
 def report(
@@ -158,7 +158,9 @@ def report(
     stdout.print(f"wrote {target}", markup=False)
 
 
-def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices", outputs: "Outputs") -> None:
+def reconstruct_one(
+    file: Path, settings: "PrepareSettings", choices: "Choices", outputs: "Outputs", force: bool
+) -> None:
     """Reconstruct, write, and print the table and the notes."""
     from mri_ambient.console import stderr, stdout
     from mri_ambient.workflows.opening import read, remarks
@@ -168,6 +170,7 @@ def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices",
         stderr.print(f"{file}: {remark}", markup=False, highlight=False)
 
     from mri_ambient.api import reconstruct
+    from mri_ambient.recon.outputs import names
     from mri_ambient.recon.run_methods import write_all
     from mri_ambient.recon.show.summary import table
 
@@ -190,7 +193,9 @@ def reconstruct_one(file: Path, settings: "PrepareSettings", choices: "Choices",
         whiten=settings.whiten,
         map_sets=settings.map_sets,
     )
-    left_out = write_all(result, outputs)
+    stem = outputs.file.stem.removesuffix("_recon")
+    otherwise = names(outputs.file.parent, stem, settings.accel, choices.kept)
+    outputs, left_out = write_all(result, outputs, force, otherwise)
     stdout.print(table(result))
     for note in [*result.notes, *left_out]:
         stdout.print(note, markup=False)

@@ -90,13 +90,15 @@ class Prior:
     Attributes:
         denoiser: D(kspace, sense, sigma), in evaluation mode, without gradients for its weights.
         card: what it is and how it was made.
-        path: its folder.
+        path: its folder, as it was named.
+        folder: the same, wherever the program goes meanwhile.
     """
 
     def __init__(self, denoiser: Denoiser, card: Card, path: Path):
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.card = card
         self.path = path
+        self.folder = path.absolute()
 
     def __repr__(self) -> str:
         """One line."""
@@ -132,8 +134,11 @@ class Prior:
             raise UserError(
                 f"{self.path}: is a prior of kind `{self.card.kind}`, which denoises k-space, not images; choose an `image` one"
             )
-        if not images.is_complex():
-            raise UserError(f"{self.path}: denoises complex images, not {images.dtype}; pass torch.complex64")
+        if not isinstance(images, Tensor) or not images.is_complex():
+            raise UserError(
+                f"{self.path}: denoises complex images of torch, not {getattr(images, 'dtype', type(images).__name__)}; pass "
+                "torch.complex64"
+            )
         flat = images.reshape(-1, *images.shape[-2:]).to(torch.complex64)
         level = torch.as_tensor(sigma, dtype=torch.float32).to(flat.device)
         if not (level > 0).all():

@@ -11,7 +11,7 @@ from mri_ambient.priors.runs import BEST, CARD, PIXEL, RUNS, kind_of, prior_fold
 
 def beside(prior: Prior, name: str) -> Path | None:
     """The file of that name in the prior's folder, else in its run's."""
-    return next((folder / name for folder in (prior.path, prior.path.parent) if (folder / name).is_file()), None)
+    return next((folder / name for folder in (prior.folder, prior.folder.parent) if (folder / name).is_file()), None)
 
 
 def find_prior(kinds: Sequence[str], path: Path | None = None, runs: Path = RUNS) -> Prior:

@@ -169,6 +169,8 @@ def tune_methods(path: Path | str, out: Path | str | None = None, settings: Tune
     path, chosen = Path(path), settings or TuneSettings()
     device_of(chosen.device)
     target = tuning_target(None if out is None else Path(out), chosen.prior)
+    if target.suffix != ".json":
+        raise UserError(f"{target}: settings are kept as JSON; let the name end in .json")
     refuse_existing(target, chosen.force)
     named = named_methods(chosen.methods)
     paths = raw_scans(path)

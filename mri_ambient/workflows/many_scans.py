@@ -98,7 +98,8 @@ def reconstruct_file(path: Path, out: Path, settings: PrepareSettings, choices: 
                 return [*rows_of(read_data(taken.file), taken.file)], [], False
         outputs = free(names(out, path.stem, settings.accel, choices.kept))
     result = run_methods(*made_ready(read(path, settings), settings, choices.magnitude, choices.device), choices, tools)
-    write_all(replace(result, made_from=made_from), outputs)
+    otherwise = names(out, path.stem, settings.accel, choices.kept)
+    outputs, _ = write_all(replace(result, made_from=made_from), outputs, force, otherwise)
     warnings = [note for note in result.notes if note.startswith("warning")]
     return [*rows_of(result, outputs.file)], warnings, True
 

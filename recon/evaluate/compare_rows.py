@@ -1,9 +1,11 @@
 """One scan, one R, one method: reconstructed and measured."""
 
+import hashlib
+import marshal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from mri_ambient.recon.evaluate.plan import Case, Plan, Run, Source
 from mri_ambient.recon.evaluate.proper_scores import proper_scores
 from mri_ambient.recon.evaluate.rows import ComparedScan, Json, R, RowsAndFailures, kept
 from mri_ambient.recon.evaluate.std_calibration import coverage, spread_over_error, standardised_errors, tissue
+from mri_ambient.recon.methods.registry import METHODS
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.recon.reference import RSS, scaled
 from mri_ambient.store import PreparedVolume
@@ -62,6 +65,20 @@ def identity_of(source: Source, run: Run, plan: Plan) -> Json:
     }
 
 
+def own_parts(method: str) -> dict[str, str]:
+    """What a row also depends on where a program brings methods or metrics of its own: their code, which no version names."""
+    found = {name: code_of(METRICS[name].compute) for name in METRICS if METRICS.is_own(name)}
+    return found | ({method: code_of(METHODS[method].solve)} if METHODS.is_own(method) else {})
+
+
+def code_of(function: object) -> str:
+    """A hash of a function's code, and of those that a partial of it holds."""
+    if isinstance(function, partial):
+        return code_of(function.func) + "".join(code_of(one) for one in function.args)
+    code = getattr(function, "__code__", None)
+    return hashlib.sha256(marshal.dumps(code)).hexdigest()[:12] if code else repr(type(function))
+
+
 def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> RowsAndFailures[ComparedScan]:
     """The rows of one scan at one R, and what failed; ``folder`` has what was done before. The scan is prepared only if a row
     is missing."""
@@ -77,9 +94,16 @@ def compare_scan(source: Source, accel: float, plan: Plan, folder: Path) -> Rows
     def row_of(run: Run) -> ComparedScan:
         extra = {"temperature": run.std_scale, "tuned_at": run.tuned_at, "lesions_put_in": plan.lesions}
         identity = identity_of(source, run, plan) | extra | {"picture": pictured or None}
+        own = own_parts(run.method)
         name = f"{source.name}_R{accel:g}_{run.label}"
         return kept(
-            folder, name, identity, ComparedScan, lambda picture: measured_row(case(), run, plan, picture), pictured
+            folder,
+            name,
+            identity,
+            ComparedScan,
+            lambda picture: measured_row(case(), run, plan, picture),
+            pictured,
+            own,
         )
 
     return rows_and_failures(source, accel, plan, row_of)

@@ -184,6 +184,7 @@ def kept(
     kind: type[R],
     compute: Callable[[Path | None], Json],
     pictured: bool = False,
+    own: Mapping[str, str] | None = None,
 ) -> R:
     """The row of ``identity``, computed if it is not there yet.
 
@@ -194,9 +195,11 @@ def kept(
         kind: of row.
         compute: all else of the row; it is given where to write a picture, if one is wanted.
         pictured: whether one is, without which the row is not finished; its file has the same name.
+        own: hashes of a program's own code that the row depends on.
     """
     identity = identity | {"version": __version__}
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    named = json.dumps(identity | ({"own": dict(own)} if own else {}), sort_keys=True)
+    key = hashlib.sha256(named.encode()).hexdigest()
     path = folder / f"{quote(name, safe='')}_{key[:12]}.json"
     picture = path.with_suffix(".npz") if pictured else None
     if picture is None or picture.exists():

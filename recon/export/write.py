@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mri_ambient.errors import UserError
-from mri_ambient.files import atomic_folder, refuse_existing, writable_folder
+from mri_ambient.files import atomic_folder, refuse_existing, refuse_foreign, writable_folder
 from mri_ambient.recon.export.exporter import Exporter, Extras
 from mri_ambient.recon.export.registry import EXPORTERS
 from mri_ambient.recon.result_data import ResultData
@@ -51,6 +51,8 @@ def export(result: ResultData, to: str, names: str, out: Path | None, force: boo
         writable_folder(path.parent)
     for path in jobs:
         refuse_existing(path, force)
+        if path.suffix == ".h5":
+            refuse_foreign(path)
     for path, those in jobs.items():
         exporter.write(path, result, those, extras)
     return list(jobs)

@@ -27,4 +27,5 @@ METHODS: "Registry[Method]" = Registry(
         "adps": f"{_HERE}.samplers.adps:ADPS",
         "adps-scaled": f"{_HERE}.samplers.adps:SCALED_ADPS",
     },
+    reserved=("mean", "std", "samples", "determined", "reference"),  # series of a result
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from mri_ambient.errors import UserError
 from mri_ambient.measurement import Images, Measurement
 from mri_ambient.recon.methods.denoising import Denoise, Masks
 from mri_ambient.recon.methods.method import Callback, Generators, sampling
@@ -56,6 +57,8 @@ def adps(
             state = images.detach().requires_grad_()
             denoised = denoise(state, sigma)
             misfit = (measurement.kspace - measurement.operator(denoised)).abs().square().sum((-3, -2, -1))
+            if not denoised.requires_grad:
+                raise UserError("adps: needs a gradient through the denoiser, and this one has none; use mmps or daps")
             (gradient,) = torch.autograd.grad(misfit.sum(), state)
         denoised = denoised.detach()
         if settings.step == "published":
