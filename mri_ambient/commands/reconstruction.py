@@ -65,6 +65,9 @@ def recon(
     ] = None,
     mask: Mask = "random",
     method: Method = "mmps",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="As --method quick: a look in seconds, somewhat less accurate.")
+    ] = False,
     prior: PriorPath = None,
     samples: Samples = 8,
     tuned: TunedPath = None,
@@ -100,6 +103,10 @@ def recon(
     from mri_ambient.recon.choices import Choices, beside_others
     from mri_ambient.recon.outputs import Outputs, check_outputs, free, names
 
+    if quick:
+        if method not in ("mmps", "quick"):
+            raise UserError(f"--quick: is a method of its own; leave out --method {method}, or --quick")
+        method = "quick"
     check_mask(mask, accel, "use the scan's own sampling")
     if tuned is not None and not tuned.is_file():
         raise UserError(f"{tuned}: can't be read (no such file); make it with `mri-ambient tune`")

@@ -22,6 +22,7 @@ METHODS: "Registry[Method]" = Registry(
         "aos": f"{_HERE}.samplers.aos:AOS",
         "dds": f"{_HERE}.samplers.dds:DDS",
         "daps": f"{_HERE}.samplers.daps:DAPS",
+        "quick": f"{_HERE}.samplers.daps:QUICK",
         "mmps": f"{_HERE}.samplers.mmps:MMPS",
         "aald": f"{_HERE}.samplers.aald:AALD",
         "adps": f"{_HERE}.samplers.adps:ADPS",

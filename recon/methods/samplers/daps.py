@@ -5,12 +5,15 @@ adds noise of the next level to it. Here the draw is exact and its covariance th
 (:mod:`mri_ambient.recon.methods.samplers.covariance`), which makes one call of the network a level.
 """
 
+from dataclasses import replace
+
 from mri_ambient.recon.methods.method import sampling
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 
+SETTINGS = MmpsSettings(steps=12, sigma_max=0.5, iterations=0)
 DAPS = sampling(
     mmps,
-    MmpsSettings(steps=12, sigma_max=0.5, iterations=0),
+    SETTINGS,
     {},
     {"sigma_max": 1.0},
     {"inflation": 1.0},
@@ -18,3 +21,4 @@ DAPS = sampling(
     {"steps": 20},
     {"draw_iterations": 16},
 )
+QUICK = sampling(mmps, replace(SETTINGS, steps=4, draw_iterations=4), {}, {"inflation": 1.0}, {"inflation": 1.7})
