@@ -1,28 +1,37 @@
 """Simulation-based calibration of what users get: truths drawn from the prior, so that only the sampler can be wrong.
 
     python benchmarks/sbc.py --out sbc [--slices 16 --samples 16 --accel 2 4 8 --methods mmps daps dds --seed 5]
+    python benchmarks/sbc.py --truths heads             # simulated scans, true maps: what the prior lacks; or mr_slices_256.npz
 
 (Talts et al., 1804.06788.) Each truth is an unconditional sample of the bundled prior, behind true coil maps, random lines and
 noise, reconstructed with the tuned settings that `recon` takes. If samples and truth are draws of one posterior, the truth's
 rank among K samples is uniform, T (by which the std has to be multiplied for 90 % intervals to hold 90 %) and std/error are 1.
-Prints Markdown; writes sbc.csv and the rank histograms, ranks.png.
+`means` is `mmps` that steps around means, as published, instead of draws. Of anatomy from files every tenth subject is taken,
+which the bundled prior has not seen, but for those of the validation. Prints Markdown; writes sbc.csv and the rank histograms, ranks.png.
 """
 
 import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
+from mri_ambient.data_prep.acs import only_acs
+from mri_ambient.data_prep.prepare import acs_scale
 from mri_ambient.data_prep.simulation.anatomy import FIELD_OF_VIEW
+from mri_ambient.data_prep.simulation.anatomy_files import read_patients
 from mri_ambient.data_prep.simulation.loops import draw_coils
+from mri_ambient.data_prep.simulation.simulate import SimulateSettings, draw_scan
 from mri_ambient.memory import keep_freed_memory
+from mri_ambient.physics.fourier import ifft2c
 from mri_ambient.physics.masks import slice_mask
 from mri_ambient.physics.seeds import seed_of
 from mri_ambient.physics.sense import Sense
@@ -42,10 +51,13 @@ from mri_ambient.recon.evaluate.std_calibration import (
 from mri_ambient.recon.evaluate.tuned import find_tuned, nearest
 from mri_ambient.recon.methods.method import Settings
 from mri_ambient.recon.methods.registry import METHODS
+from mri_ambient.recon.methods.samplers import mmps
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
 NOISE, COILS, ACS, STEPS = 0.02, 8, 10, 40
+MEANS, TENTH = "means", 10
+VALIDATION = (1, 5, 9, 13, 17, 21)  # of every tenth
 APART = 4  # pixels between those whose ranks are counted: neighbours are alike
 
 
@@ -57,41 +69,37 @@ class Case:
     truth: Complex[Tensor, "slice y x"]
 
 
-def case_from(prior: Prior, slices: int, accel: float, seed: int) -> Case:
-    """``slices`` samples of the prior; the first are the same whatever their number."""
-    truth = sample_prior(prior, slices, STEPS, False, Path(), seed)
+def as_case(
+    truth: Complex[Tensor, "slice y x"],
+    maps: Complex[Tensor, "slice coil y x"],
+    noise: Complex[Tensor, "slice coil y x"],
+    noise_std: Float[Tensor, " slice"],
+    accel: float,
+) -> Case:
+    """y = M (F S x + n), normalised, at a random M of R."""
     rows, columns = truth.shape[-2:]
-    coils = [
-        draw_coils(COILS, rows, np.array([10.0 * (index % 5)]), FIELD_OF_VIEW, np.random.default_rng([seed, index]))[0]
-        for index in range(slices)
-    ]
-    maps = torch.from_numpy(np.stack(coils).astype(np.complex64))
-    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
-    everything = torch.ones(columns, dtype=torch.bool)
-    masks = [slice_mask("sbc", index, "random", accel, (0, ACS), everything, rows) for index in range(slices)]
+    everything, count = torch.ones(columns, dtype=torch.bool), len(truth)
+    masks = [slice_mask("sbc", index, "random", accel, (0, ACS), everything, rows) for index in range(count)]
     sense = Sense(maps, torch.stack(masks))
-    generators = [Generator().manual_seed(seed_of("sbc", index, seed, "noise")) for index in range(slices)]
-    noise = [torch.randn(maps.shape[1:], dtype=torch.complex64, generator=generator) for generator in generators]
-    kspace = sense.apply_mask(sense(truth) + 2**0.5 * NOISE * torch.stack(noise))
     volume = PreparedVolume(
         name="sbc",
-        kspace=kspace,
+        kspace=sense.apply_mask(sense(truth) + noise),
         mask=sense.mask,
         acquired=everything,
         sens_maps=maps,
-        scale=torch.ones(slices),
-        noise_std=torch.full((slices,), NOISE),
+        scale=torch.ones(count),
+        noise_std=noise_std,
         acs=(rows, ACS),
-        coil_transform=torch.eye(COILS, dtype=torch.complex64).expand(slices, -1, -1),
+        coil_transform=torch.eye(maps.shape[1], dtype=torch.complex64).expand(count, -1, -1),
         provenance={
-            "source": "the prior",
+            "source": "truths",
             "format": "samples",
             "measured_sha256": "",
             "settings": {},
             "maps": "true",
             "calibrated_on": [rows, ACS],
             "noise_from": "known",
-            "coils": [COILS, COILS],
+            "coils": [maps.shape[1], maps.shape[1]],
             "notes": [],
             "subject": None,
             "field_of_view_mm": (FIELD_OF_VIEW, FIELD_OF_VIEW),
@@ -100,6 +108,43 @@ def case_from(prior: Prior, slices: int, accel: float, seed: int) -> Case:
         },
     )
     return Case(volume, truth)
+
+
+def case_of_scans(truths: str, count: int, accel: float, seed: int) -> Case:
+    """Middle slices of simulated scans, their true maps, their own noise; ``truths``: heads, or a file of anatomy."""
+    settings = SimulateSettings(slices=1, seed=seed, anatomy=None if truths == "heads" else truths)
+    patients = None
+    if settings.anatomy is not None:
+        every_tenth = read_patients(Path(truths))[::TENTH]
+        patients = [patient for number, patient in enumerate(every_tenth) if number not in VALIDATION]
+    parts: list[list[Tensor]] = [[], [], [], []]
+    for index in range(count):
+        patient = patients[index % len(patients)] if patients else None
+        drawn = draw_scan(index, settings, next(iter(patient.series)) if patient else None, patient)
+        sensitivity = drawn.coils.norm(dim=1)
+        maps = drawn.coils / sensitivity[:, None]
+        scale = acs_scale(only_acs(drawn.noiseless[0], (drawn.kspace.shape[-2], ACS)))
+        truth = (maps.conj() * ifft2c(drawn.noiseless)).sum(1) / scale
+        found = truth, maps, (drawn.kspace - drawn.noiseless) / scale, torch.tensor([drawn.noise_std]) / scale
+        for part, one in zip(parts, found, strict=True):
+            part.append(one)
+    truth, maps, noise, level = (torch.cat(part) for part in parts)
+    return as_case(truth, maps, noise, level, accel)
+
+
+def case_from(prior: Prior, slices: int, accel: float, seed: int) -> Case:
+    """``slices`` samples of the prior; the first are the same whatever their number."""
+    truth = sample_prior(prior, slices, STEPS, False, Path(), seed)
+    rows = truth.shape[-2]
+    coils = [
+        draw_coils(COILS, rows, np.array([10.0 * (index % 5)]), FIELD_OF_VIEW, np.random.default_rng([seed, index]))[0]
+        for index in range(slices)
+    ]
+    maps = torch.from_numpy(np.stack(coils).astype(np.complex64))
+    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    generators = [Generator().manual_seed(seed_of("sbc", index, seed, "noise")) for index in range(slices)]
+    noise = [torch.randn(maps.shape[1:], dtype=torch.complex64, generator=generator) for generator in generators]
+    return as_case(truth, maps, 2**0.5 * NOISE * torch.stack(noise), torch.full((slices,), NOISE), accel)
 
 
 def settings_for(prior: Prior, method: str, accel: float) -> Settings | None:
@@ -155,14 +200,28 @@ def draw(path: Path, counted: dict[tuple[float, str], np.ndarray], samples: int)
     figure.savefig(path, dpi=130)
 
 
-def rows(
-    prior: Prior, methods: Sequence[str], accels: Sequence[float], slices: int, samples: int, seed: int
-) -> Iterator[tuple[float, str, dict[str, float], np.ndarray]]:
+def around_means(*given: object) -> object:
+    """In place of a draw."""
+    return torch.zeros_like(given[2])  # pyright: ignore[reportArgumentType]
+
+
+def reconstructed(case: Case, method: str, prior: Prior, samples: int, seed: int, accel: float) -> Reconstruction:
+    """By a method, or by `means`."""
+    stand_in = patch.object(mmps, "gaussian_draw", around_means) if method == MEANS else nullcontext()
+    name = "mmps" if method == MEANS else method
+    with stand_in:
+        return reconstruct(case.volume, name, prior, samples, seed, settings_for(prior, name, accel))
+
+
+def rows(chosen: argparse.Namespace, prior: Prior) -> Iterator[tuple[float, str, dict[str, float], np.ndarray]]:
     """Of each R and method its figures and ranks."""
-    for accel in accels:
-        case = case_from(prior, slices, accel, seed)
-        for method in methods:
-            found = reconstruct(case.volume, method, prior, samples, seed, settings_for(prior, method, accel))
+    for accel in chosen.accel:
+        if chosen.truths == "prior":
+            case = case_from(prior, chosen.slices, accel, chosen.seed)
+        else:
+            case = case_of_scans(chosen.truths, chosen.slices, accel, chosen.seed)
+        for method in chosen.methods:
+            found = reconstructed(case, method, prior, chosen.samples, chosen.seed, accel)
             yield accel, method, figures_of(found, case), ranks(found, case)
 
 
@@ -173,6 +232,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--accel", type=float, nargs="+", default=[2.0, 4.0, 8.0])
     parser.add_argument("--methods", nargs="+", default=["mmps", "daps", "dds"])
+    parser.add_argument("--truths", default="prior")
     parser.add_argument("--seed", type=int, default=5)
     chosen = parser.parse_args()
     keep_freed_memory()  # as the command does
@@ -180,9 +240,7 @@ def main() -> None:
     prior, counted = find_prior(("image",), BUNDLED), {}
     with (chosen.out / "sbc.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        for number, (accel, method, figures, found) in enumerate(
-            rows(prior, chosen.methods, chosen.accel, chosen.slices, chosen.samples, chosen.seed)
-        ):
+        for number, (accel, method, figures, found) in enumerate(rows(chosen, prior)):
             if number == 0:
                 writer.writerow(["R", "method", *figures])
                 print(f"| R | method | {' | '.join(figures)} |\n|---|---{'|---' * len(figures)}|", flush=True)

@@ -102,11 +102,12 @@ def simulate(settings: SimulateSettings = DEFAULT, subject: int = 0) -> Scan:
 
 @dataclass(frozen=True)
 class Drawn:
-    """kspace: in arbitrary units. noiseless: the same without its noise. noise_std: of a real component of a sample, in the
-    same. contrast: of its anatomy."""
+    """kspace: in arbitrary units. noiseless: the same without its noise. coils: their true sensitivities before the object
+    wraps. noise_std: of a real component of a sample, in k-space's units. contrast: of its anatomy."""
 
     kspace: Complex[Tensor, "slice coil y x"]
     noiseless: Complex[Tensor, "slice coil y x"]
+    coils: Complex[Tensor, "slice coil y x"]
     noise_std: float
     contrast: str
 
@@ -141,7 +142,8 @@ def draw_scan(subject: int, settings: SimulateSettings, contrast: str | None, pa
     units = 10.0 ** rng.uniform(-6, -3)  # scanners differ by orders of magnitude
     clean = fft2c(torch.from_numpy(images.astype(np.complex64)))
     kspace = (clean + torch.from_numpy((noise_std * noise).astype(np.complex64))) * units
-    return Drawn(kspace, clean * units, noise_std * units, drawn.contrast)
+    sensitivities = torch.from_numpy(coils.astype(np.complex64))
+    return Drawn(kspace, clean * units, sensitivities, noise_std * units, drawn.contrast)
 
 
 def simulate_scan(
