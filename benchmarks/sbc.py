@@ -7,7 +7,8 @@
 noise, reconstructed with the tuned settings that `recon` takes. If samples and truth are draws of one posterior, the truth's
 rank among K samples is uniform, T (by which the std has to be multiplied for 90 % intervals to hold 90 %) and std/error are 1.
 `means` is `mmps` that steps around means, as published, instead of draws. Of anatomy from files every tenth subject is taken,
-which the bundled prior has not seen, but for those of the validation. Prints Markdown; writes sbc.csv and the rank histograms, ranks.png.
+which the bundled prior has not seen, but for those of the validation. Prints Markdown; writes sbc.csv and the rank histograms,
+ranks.png.
 """
 
 import argparse
