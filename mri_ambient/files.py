@@ -113,11 +113,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def refuse_existing(path: Path, force: bool) -> None:
-    """Raises UserError if ``path`` exists and ``force`` was not asked for, or is a folder."""
+    """Raises UserError if ``path`` exists and ``force`` was not asked for."""
     if path.exists() and not force:
         raise UserError(f"{path}: already exists; pass --force to replace it, or --out to write elsewhere")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file")
 
 
 def refuse_foreign(path: Path) -> None:
@@ -127,6 +125,8 @@ def refuse_foreign(path: Path) -> None:
     """
     import h5py
 
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
     if not path.is_file():
         return
     try:

@@ -58,7 +58,7 @@ def write_flat(
     provenance = {"simulated": True, "field_of_view_mm": (rows * 2.0, columns * 1.5), "source": f"{name}.h5"}
     volume = replace(volume, name=name, provenance=provenance)
     known = truth if reference else None
-    about = about_of(volume, results["dds"], 1.5, notes, "mvue")
+    about = about_of(volume, results["dds"], 1.5, "on test scans", notes, "mvue")
     write_result(path, result_data(about, results, share, known, held))
     return path
 
@@ -95,7 +95,7 @@ def smooth_result(volume: PreparedVolume, samples: int = 3, reference: bool = Tr
         "dds": drawn("dds", samples, 0.05),
     }
     share = torch.rand(slices, rows, columns, generator=generator)
-    about = about_of(volume, results["dds"], None, (), "mvue")
+    about = about_of(volume, results["dds"], None, "", (), "mvue")
     return result_data(about, results, share, truth if reference else None, None, volume.mask)
 
 

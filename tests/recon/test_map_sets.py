@@ -246,7 +246,7 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
     reference = reference_image(complete(scan, folded))
     share = determined_share(measurement_of(folded), "a", 0)
     path = tmp_path / "a_recon.h5"
-    made = result_data(about_of(folded, found, None, said, "mvue"), results, share, reference)
+    made = result_data(about_of(folded, found, None, "", said, "mvue"), results, share, reference)
     write_result(path, made)
     result = read_result(path)
     np.testing.assert_allclose(result.mean, found.samples.mean(1), rtol=1e-5)
@@ -260,7 +260,7 @@ def test_the_file_shows_the_first_set_and_keeps_the_second(scan, folded, tmp_pat
 def test_one_set_leaves_no_trace_in_the_file(undersampled, tmp_path):
     results = {"cg-sense": reconstruct(undersampled, "cg-sense", None, 1, 0)}
     path, share = tmp_path / "a_recon.h5", torch.zeros(4, 48, 48)
-    write_result(path, result_data(about_of(undersampled, results["cg-sense"], None, (), "mvue"), results, share))
+    write_result(path, result_data(about_of(undersampled, results["cg-sense"], None, "", (), "mvue"), results, share))
     with h5py.File(path) as file:
         assert "second_set" not in file
         assert np.array_equal(file["mean"][:], results["cg-sense"].mean.numpy())

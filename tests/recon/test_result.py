@@ -17,7 +17,7 @@ from mri_ambient.recon.evaluate.held_out import HeldOut
 from mri_ambient.recon.evaluate.metrics.registry import METRICS
 from mri_ambient.recon.evaluate.std_calibration import spread_over_error
 from mri_ambient.recon.export.registry import EXPORTERS
-from mri_ambient.recon.outputs import Outputs
+from mri_ambient.recon.outputs import Outputs, names
 from mri_ambient.recon.reconstruct import CPU, reference_image
 from mri_ambient.recon.result import Result, read_result
 from mri_ambient.recon.run_methods import Tools, run_methods, write_all
@@ -93,7 +93,7 @@ def test_all_outputs_without_a_look_at_the_file(made, tmp_path, monkeypatch):
     monkeypatch.setattr("mri_ambient.recon.result_file.read_data", refuse)
     monkeypatch.setattr("mri_ambient.recon.result.read_data", refuse)
     outputs = Outputs(tmp_path / "a_recon.h5", tmp_path / "a.svg")
-    assert write_all(made, outputs) == []
+    assert write_all(made, outputs, False, iter(())) == (outputs, [])
     assert all(path.exists() for path in (*outputs.all, tmp_path / "a.svg"))
 
 
@@ -151,3 +151,15 @@ def saved(result: Result, path: Path) -> Result:
 
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_another_run_that_took_the_name_loses_nothing(made, tmp_path):
+    """Two at once: the second takes the next free name, with its panel and page."""
+    outputs = Outputs(tmp_path / "a_recon.h5")
+    (tmp_path / "a_recon.h5").write_bytes(b"another's")
+    used, _ = write_all(made, outputs, False, names(tmp_path, "a", 3, "dds"))
+    assert used == Outputs(tmp_path / "a_R3_dds_recon.h5")
+    assert all(path.exists() for path in used.all)
+    assert (tmp_path / "a_recon.h5").read_bytes() == b"another's"
+    write_all(made, outputs, True, iter(()))
+    assert read_result(tmp_path / "a_recon.h5").about.name == made.about.name

@@ -25,7 +25,7 @@ def written(undersampled, tmp_path):
     }
     path = tmp_path / "a_recon.h5"
     share = torch.full((2, 48, 48), 0.5)
-    about = about_of(volume, results["dds"], 1.5, ("a note",), "mvue")
+    about = about_of(volume, results["dds"], 1.5, "on test scans", ("a note",), "mvue")
     write_result(path, result_data(about, results, share, results["dds"].mean))
     return path, volume, results
 
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(written):
 def test_hidden_lines_come_back_and_may_be_missing(undersampled, tmp_path):
     results = {"zero-filled": reconstruct(undersampled, "zero-filled", None, 1, 0)}
     held = judge(undersampled, results, {}, 0)
-    about = about_of(undersampled, results["zero-filled"], None, (), "mvue")
+    about = about_of(undersampled, results["zero-filled"], None, "", (), "mvue")
     result = replace(result_data(about, results, torch.ones(4, 48, 48), held_out=held), made_from={"a": 1})
     write_result(tmp_path / "a.h5", result)
     found = read_result(tmp_path / "a.h5")[3:4].held_out
@@ -94,7 +94,7 @@ def test_samples_may_be_missing(written):
 def test_an_infinite_setting_comes_back(undersampled, tmp_path):
     images = torch.ones(4, 2, 48, 48, dtype=torch.complex64)
     found = made("aald", images, torch.ones(4), None, AaldSettings())
-    about = about_of(undersampled, found, None, (), "mvue")
+    about = about_of(undersampled, found, None, "", (), "mvue")
     write_result(tmp_path / "a.h5", result_data(about, {"aald": found}, images[:, 0].abs()))
     assert read_result(tmp_path / "a.h5").about.settings == asdict(AaldSettings())
 
@@ -108,9 +108,9 @@ def test_another_version(written):
 
 def test_images_of_another_shape(written):
     with h5py.File(written[0], "a") as file:
-        del file["std"]
-        file["std"] = np.zeros((2, 48, 47), np.float32)
-    with pytest.raises(UserError, match="std is of another shape than the mean"):
+        del file["raw_std"]
+        file["raw_std"] = np.zeros((2, 48, 47), np.float32)
+    with pytest.raises(UserError, match="raw_std is of another shape than the mean"):
         read_result(written[0])
 
 

@@ -21,4 +21,13 @@ DAPS = sampling(
     {"steps": 20},
     {"draw_iterations": 16},
 )
-QUICK = sampling(mmps, replace(SETTINGS, steps=4, draw_iterations=4), {}, {"inflation": 1.0}, {"inflation": 1.7})
+QUICK = sampling(
+    mmps,
+    replace(SETTINGS, steps=4, draw_iterations=4),
+    {},
+    {"sigma_max": 1.0},
+    {"sigma_max": 0.3},
+    {"inflation": 1.0},
+    {"inflation": 1.7},
+    {"draw_iterations": 2},
+)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from mri_ambient.data_prep.prepare import PrepareSettings, prepare
 from mri_ambient.data_prep.readers import read_scan
 from mri_ambient.data_prep.simulation.anatomy import SLICE_SPAN, draw_subject
 from mri_ambient.data_prep.simulation.simulate import SimulateSettings, simulate, simulate_folder, simulate_scan
 from mri_ambient.errors import UserError
+from mri_ambient.workflows.opening import truth_of
 
 SETTINGS = SimulateSettings(matrix=32, slices=2, coils=3, seed=1)
 
@@ -309,3 +311,36 @@ def test_in_memory_as_from_its_file(tmp_path, changed):
         assert torch.equal(getattr(here, name), getattr(there, name))
     for name in ("recon_rows", "field_of_view", "subject", "simulated", "notes"):
         assert getattr(here, name) == getattr(there, name)
+
+
+def test_the_truth_without_noise_goes_along(tmp_path):
+    """In the file and in memory; the rest is noise of the level that is stated."""
+    settings = SimulateSettings(matrix=48, slices=2, coils=4, snr=10)
+    (path,) = simulate_folder(tmp_path, 1, settings)
+    for scan in (read_scan(path), simulate(settings)):
+        assert scan.noiseless is not None
+        noise = torch.view_as_real(scan.kspace - scan.noiseless)
+        with h5py.File(path) as file:
+            assert noise.std().item() == pytest.approx(float(file.attrs["noise_std"]), rel=0.02)
+        assert not scan.notes
+        assert torch.equal(scan[1:].noiseless, scan.noiseless[1:])
+
+
+def test_errors_are_measured_against_it(tmp_path):
+    """Nearer to nothing than the noisy scan is: of cg-sense from all lines only the noise is left."""
+    settings = SimulateSettings(matrix=48, slices=1, coils=4, snr=10)
+    scan = simulate(settings)
+    volume = prepare(scan, PrepareSettings(accel=2, acs=8))
+    truth, noisy = truth_of(scan, volume, "mvue")
+    assert noisy is not None
+    clean = replace(scan, kspace=scan.noiseless, noiseless=None)
+    again, none = truth_of(
+        clean, replace(volume, kspace=torch.zeros_like(volume.kspace), mask=volume.mask & False), "mvue"
+    )
+    assert none is None
+    torch.testing.assert_close(truth, again)
+    off = (noisy - truth).abs().square().mean().sqrt() / truth.abs().square().mean().sqrt()
+    assert 0.02 < off < 0.5
+    with h5py.File(simulate_folder(tmp_path, 1, settings)[0], "a") as file:
+        file.attrs["simulated"] = False  # of a scanner nothing of the kind is believed
+    assert read_scan(tmp_path / "subject_0000.h5").noiseless is None

@@ -40,13 +40,15 @@ def row(**changes) -> ComparedScan:
     base |= {"realised_accel": 4.0, "acs": [48, 8], "maps": "espirit", "mask": "random", "samples": 4, "seed": 0}
     base |= {"reference": "MVUE", "temperature": 1.0, "lesions_put_in": False, "data_range": 1.0, "images": 4}
     base |= {"matrix": [48, 48], "working_matrix": [48, 48], "error_quantiles": None}
+    base |= {"noiseless": False, "NRMSE_noisy": None, "crps": 0.1, "crps_complex": 0.2, "energy_score": 0.3}
+    base |= {"complex_error": 0.2, "debiased_error": 0.1}
     base |= {"spreads": True, "slices_done": 2, "picture": None, "settings": None, "std_ratio": None, "residual": 1.0}
     base |= {"seconds_per_slice": 1.0, "network_calls": 0.0, "coverage_50": None, "coverage_90": None}
     return ComparedScan.from_json(base | changes)
 
 
 def held_out_row(**changes) -> HeldOutScan:
-    return HeldOutScan.from_json(row().to_json() | {"criterion": "hidden", "held_out": [0.5]} | changes)
+    return HeldOutScan.from_json(row().to_json() | {"criterion": "hidden", "held_out": [0.5], "crps": [0.5]} | changes)
 
 
 def test_rows_are_made_once(scans, tmp_path):

@@ -54,7 +54,13 @@ def test_a_std_scale_mends_a_spread_that_is_too_small():
     assert 1.8 < scale < 2.1
     assert coverage(errors, 0.9, 8, scale) == pytest.approx(0.9, abs=0.001)
     # rms |truth - mean|: the truth's own spread 1, and 1/8 of the samples' variance
-    assert spread_over_error(found, truth) == pytest.approx(0.5 / (1 + 0.25 / 8) ** 0.5, rel=0.02)
+    assert spread_over_error(found, truth) == pytest.approx((1 + 1 / 8) ** 0.5 * 0.5 / (1 + 0.25 / 8) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("count", [2, 5, 40])
+def test_spread_over_error_is_1_for_draws_of_one_posterior_whatever_k(count):
+    found, truth = draws(count)
+    assert spread_over_error(found, truth) == pytest.approx(1, abs=0.02)
 
 
 def test_only_the_support_counts():

@@ -42,7 +42,7 @@ class Regularised:
 
 
 def choice(settings: Json | None, prior: str = "") -> Choice:
-    scores = [Score(settings=settings, mean=0.1, one=0.2)]
+    scores = [Score(settings=settings, crps=0.05, mean=0.1, one=0.2)]
     return Choice(settings=settings, prior_sha256=prior, temperature=1.5, held_out_limit=0.3, scores=scores)
 
 
@@ -72,22 +72,24 @@ def test_the_best_on_average_wins_and_brings_its_std_scale():
         row(
             method="dds",
             settings=run.as_stored(),
-            NRMSE_mean=error,
+            crps=error,
+            NRMSE_mean=1 - error,
             NRMSE_one=2 * error,
             error_quantiles=(factor * quantiles).tolist(),
         )
         for run, errors, factor in zip(runs, ([0.1, 0.5], [0.2, 0.3]), (1.0, 2.0), strict=True)
         for error in errors
     ]
-    rows.append(replace(rows[0], accel=8.0, errors=rows[0].errors | {"NRMSE_mean": 0.0}))
+    rows.append(replace(rows[0], accel=8.0, crps=0.0))
     best, found = chosen_of(runs[0], runs, rows)
     assert best == runs[1]
-    assert [(score.mean, score.one) for score in found.scores] == [(0.3, 0.6), (0.25, 0.5)]
+    assert [(score.crps, score.one) for score in found.scores] == [(0.3, 0.6), (0.25, 0.5)]
+    assert [score.mean for score in found.scores] == [0.7, 0.75]  # by which the other would be chosen
     assert found.temperature == pytest.approx(2, rel=0.05)
     assert chosen_of(runs[0], runs, [replace(one, spreads=False) for one in rows])[1].temperature is None
-    without_one = [one for one in rows if one.errors["NRMSE_mean"] != 0.3]  # on which the second failed
+    without_one = [one for one in rows if one.crps != 0.3]  # on which the second failed
     assert chosen_of(runs[0], runs, without_one)[0] == runs[0]
-    held = [held_out_row(method="dds", settings=r.settings, held_out=[r.errors["NRMSE_mean"]]) for r in rows[:4]]
+    held = [held_out_row(method="dds", settings=r.settings, crps=[r.crps]) for r in rows[:4]]
     best, found = chosen_of(runs[0], runs, held)
     assert (best, [score.one for score in found.scores], found.temperature) == (runs[1], [None, None], None)
 
@@ -120,7 +122,8 @@ def test_two_priors_have_each_their_own(tmp_path):
     priors = []
     for name, eta in (("a", 0.1), ("b", 0.2)):
         prior = untrained("image")
-        prior.path, prior.card.weights_sha256 = tmp_path / name, name
+        prior.path = prior.folder = tmp_path / name
+        prior.card.weights_sha256 = name
         (tmp_path / name).mkdir()
         write_tuned(tmp_path / name / NAME, tuned_with(dds={4.0: choice({"eta": eta}, name)}))
         priors.append(("dds", prior))
@@ -160,9 +163,9 @@ def test_the_file_and_where_it_is_found(tmp_path):
     assert read_tuned(tmp_path / NAME) == tuned
     prior = untrained("image")
     for folder in (tmp_path, tmp_path / "lap1"):
-        prior.path = folder
+        prior.path = prior.folder = folder
         assert find_tuned(None, [prior]) == {tmp_path / NAME: tuned}
-    prior.path = tmp_path / "a" / "b"
+    prior.path = prior.folder = tmp_path / "a" / "b"
     assert find_tuned(None, [prior]) == {}
     assert find_tuned(tmp_path / NAME, []) == {tmp_path / NAME: tuned}
     with pytest.raises(UserError, match="nowhere.json: can't be read"):
