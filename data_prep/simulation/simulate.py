@@ -107,7 +107,7 @@ class Drawn:
 
     kspace: Complex[Tensor, "slice coil y x"]
     noiseless: Complex[Tensor, "slice coil y x"]
-    coils: Complex[Tensor, "slice coil y x"]
+    coils: Complex[Tensor, "slice coil y w"]
     noise_std: float
     contrast: str
 
