@@ -18,6 +18,7 @@ from mri_ambient.data_prep.readers.xml_header import header_text, read_xml
 from mri_ambient.data_prep.scan import Scan
 from mri_ambient.errors import UserError
 
+IMAGES = ("reconstruction_rss", "reconstruction_esc")  # fastMRI's, [slice, y, x]
 NOISELESS = "noiseless"  # beside `kspace` in a simulation's file: the same without its noise
 NAMES = ("kspace", "mask", "noise", "sens_maps", "ismrmrd_header")
 
@@ -38,7 +39,8 @@ def _acquired(path: Path, file: h5py.File) -> Acquired:
             f"{name} (a link to {link[0]})" if (link := link_out(file, str(name))) else str(name) for name in file
         )
         raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
-    samples, notes = as_kspace(path, kspace[()])
+    images = next((found for name in IMAGES if (found := stored(path, file, name)) is not None), None)
+    samples, notes = as_kspace(path, kspace[()], None if images is None or images.ndim != 3 else len(images))
     simulated = _says_yes(file.attrs.get("simulated", False))
     known = {"kspace", NOISELESS} if simulated else {"kspace"}
     if unread := [name for name, data in file.items() if name not in known and _is_kspace(data)]:

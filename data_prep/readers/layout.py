@@ -19,8 +19,11 @@ UNLIKE, COILS, RANK = (
 SLICES = (0.85, 0.95)  # correlation of slices' images: probably, surely
 
 
-def as_kspace(source: Source, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """``array`` as complex [slice, coil, y, x], and what was done to it. Raises UserError if that can't be told."""
+def as_kspace(source: Source, array: np.ndarray, slices: int | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """``array`` as complex [slice, coil, y, x], and what was done to it. Raises UserError if that can't be told.
+
+    slices: how many the file says that there are; if the first axis has as many, it is theirs, whatever images look like.
+    """
     array, notes = _as_complex(source, array)
     if 0 in array.shape:
         raise UserError(f"{source}: `kspace` is empty, shape {array.shape}; export the scan again")
@@ -40,6 +43,8 @@ def as_kspace(source: Source, array: np.ndarray) -> tuple[np.ndarray, tuple[str,
         which = "`kspace[None]` if they are coils, `kspace[:, None]` if slices; " if array.ndim == 3 else ""
         raise UserError(f"{source}: `kspace` has {len(stored)} dimensions {stored}; {which}{HELP}")
     order, said = axes_of(source, array)
+    if order == (1, 0, 2, 3) and array.shape[0] == slices != array.shape[1]:
+        order, said = (0, 1, 2, 3), ()
     notes += said
     if order != (0, 1, 2, 3):
         notes += (f"`kspace` of shape {array.shape} has other axes than (slice, coil, y, x): transposed by {order}",)
