@@ -39,7 +39,7 @@ def _acquired(path: Path, file: h5py.File) -> Acquired:
             f"{name} (a link to {link[0]})" if (link := link_out(file, str(name))) else str(name) for name in file
         )
         raise UserError(f"{path}: holds no `kspace` dataset (found: {found or 'nothing'}); name it so")
-    images = next((found for name in IMAGES if (found := stored(path, file, name)) is not None), None)
+    images = next((data for name in IMAGES if (data := stored(path, file, name)) is not None), None)
     samples, notes = as_kspace(path, kspace[()], None if images is None or images.ndim != 3 else len(images))
     simulated = _says_yes(file.attrs.get("simulated", False))
     known = {"kspace", NOISELESS} if simulated else {"kspace"}
