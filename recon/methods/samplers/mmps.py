@@ -38,14 +38,14 @@ class MmpsSettings(Annealing):
     the network, or by `gradients` through it, as published; at levels below jacobian_above, none. draw_iterations: of those by
     the local covariance, without calls. inflation: by which that is multiplied."""
 
-    steps: int = 10
+    steps: int = 7
     sigma_max: float = 1.0
     sigma_min: float = 0.02
     rho: float = 5.0
     eta: float = 2.0
     iterations: int = 2
     jacobian_above: float = 0.1
-    draw_iterations: int = 8
+    draw_iterations: int = 4
     inflation: float = 1.2
     jacobian: Literal["differences", "gradients"] = "differences"
 
@@ -164,7 +164,7 @@ MMPS = sampling(
     {},
     {"inflation": 1.0},
     {"inflation": 1.5},
+    {"iterations": 1},
     {"iterations": 3},
-    {"iterations": 3, "inflation": 1.5},
-    {"iterations": 4},
+    {"iterations": 3, "inflation": 1.0},
 )
