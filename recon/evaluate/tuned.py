@@ -183,6 +183,8 @@ def of_std(found: Reconstruction, choice: Nearest | None, calibrated_on: str, si
         simulated: whether the scan is.
     """
     count = found.samples.shape[1]
+    if count == 1 and found.prior is not None:
+        yield f"{found.method}: one image, which can't say how sure it is: no std"
     if not found.spreads:
         return
     if choice is None or choice.std_scale is None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mri_ambient.errors import UserError
 from mri_ambient.processes import Spread
@@ -16,17 +17,19 @@ from mri_ambient.recon.evaluate.tuned import (
     NAME,
     TRUTH,
     Choice,
+    Nearest,
     Score,
     Tuned,
     find_tuned,
     nearest,
+    of_std,
     read_tuned,
     write_tuned,
 )
 from mri_ambient.recon.evaluate.tuning import BUDGET, FACTORS, candidates, chosen_of, held_out_rows_at, tune
 from mri_ambient.recon.methods.method import Method
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.reconstruct import reconstruct
+from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.recon.show.tuning_table import tuning_table
 from mri_ambient.workflows.comparing import open_source
 from tests.recon.evaluate.test_compare import held_out_row, row
@@ -188,3 +191,23 @@ def test_lines_are_held_out_of_complete_scans_too(scans, tmp_path):
     honest = reconstruct(shown, "cg-sense", None, 1, 0)
     assert (cheating.mean - honest.mean).norm() > 0.01 * honest.mean.norm()
     assert Path(next(tmp_path.glob("*held-out*.json"))).is_file()
+
+
+def test_what_is_said_of_the_std():
+    """One sample has none; two tell it roughly; validated or not, and on what."""
+    card = untrained("image").card
+
+    def said(count: int, scale: float | None, simulated: bool = True) -> str:
+        samples = torch.zeros(1, count, 4, 4, dtype=torch.complex64)
+        found = Reconstruction("dds", samples, torch.ones(1), 1.0, (4, 4), 0, card, METHODS["dds"].settings)
+        chosen = None if scale is None else Nearest(4.0, None, scale, None)
+        return " ".join(of_std(found, chosen, "on simulated scans (here)", simulated))
+
+    assert said(1, 1.5) == "dds: one image, which can't say how sure it is: no std"
+    assert "a std of 2 samples is itself known at each pixel only to between 0.6 and 4.4 times (90 %)" in said(2, 1.5)
+    assert "known at each pixel" not in said(8, 1.5)
+    assert "the std is calibrated: what the samples have times 1.50, with which 90 % intervals" in said(8, 1.5)
+    assert "at R=4 on simulated scans (here)" in said(8, 1.5)
+    assert "may be too small" not in said(8, 1.5)
+    assert "warning: dds: this scan is of a scanner and the std was calibrated on simulations" in said(8, 1.5, False)
+    assert "the std is as drawn: no validation scans with a truth said whether" in said(8, None)
