@@ -75,7 +75,7 @@ def simulated(subject: int, settings: SimulateSettings) -> Scan:
         path = Path(folder) / f"wrapped_{subject}.h5"
         simulate_scan(path, subject, settings)
         scan = read_scan(path)
-    return replace(scan, kspace=scan.kspace[1:2])
+    return scan[1:2]
 
 
 def by(method: str, volume: PreparedVolume, samples: int) -> Reconstruction:

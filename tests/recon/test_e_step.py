@@ -2,12 +2,9 @@ from pathlib import Path
 
 import torch
 
-from mri_ambient.devices import PRECISION
 from mri_ambient.measurement import measurement_of
 from mri_ambient.priors.card import Card, Prior
 from mri_ambient.priors.denoisers import Architecture, Denoiser
-from mri_ambient.priors.find import find_prior
-from mri_ambient.priors.runs import BUNDLED
 from mri_ambient.recon.e_step import e_step
 from mri_ambient.recon.methods.classical import L1WaveletSettings, l1_wavelet
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings
@@ -53,17 +50,6 @@ def test_a_draw_agrees_with_the_measured_lines(undersampled):
     image = draw(undersampled, "image", [1], [0])[0]
     misfit = (measurement.operator(image) - measurement.kspace).norm() / measurement.kspace.norm()
     assert misfit < 0.1
-
-
-def test_draws_are_in_single_precision_where_bfloat16_is_faster(undersampled, monkeypatch):
-    """Of the bundled prior, whose products with the Jacobian are differences."""
-    found = {}
-    for precision in ("float32", "bfloat16"):
-        monkeypatch.setenv(PRECISION, precision)
-        which = find_prior(("image",), BUNDLED)
-        streams = [[torch.Generator().manual_seed(0)]]
-        found[precision] = e_step(which, measurement_of(undersampled)[:1], streams, sampler=SETTINGS)
-    assert torch.equal(*found.values())
 
 
 def test_without_a_sampler_there_is_one_draw(undersampled):

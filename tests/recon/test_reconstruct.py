@@ -67,7 +67,7 @@ def test_every_method_answers_in_the_units_of_the_file(method, undersampled, sca
     again = reconstruct(replace(first, scale=2 * first.scale), method, prior, 2, 0, settings)
     torch.testing.assert_close(again.mean, 2 * found.mean)
     whole = reference_image(complete(read_scan(scans / "subject_0.h5"), undersampled))[:1]
-    assert (found.mean.abs() - whole.abs()).norm() < 0.6 * whole.abs().norm()
+    assert (found.mean.abs() - whole.abs()).norm() < 0.7 * whole.abs().norm()
 
 
 @pytest.mark.parametrize("kind", ["image", "masked"])

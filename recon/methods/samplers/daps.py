@@ -10,7 +10,7 @@ from dataclasses import replace
 from mri_ambient.recon.methods.method import sampling
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
 
-SETTINGS = MmpsSettings(steps=12, sigma_max=0.5, iterations=0, draw_iterations=8)
+SETTINGS = MmpsSettings(steps=12, sigma_max=0.5, iterations=0, draw_iterations=8, inflation=1.2)
 DAPS = sampling(
     mmps,
     SETTINGS,

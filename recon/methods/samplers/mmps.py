@@ -46,7 +46,7 @@ class MmpsSettings(Annealing):
     iterations: int = 2
     jacobian_above: float = 0.1
     draw_iterations: int = 4
-    inflation: float = 1.2
+    inflation: float = 1.0
     jacobian: Literal["differences", "gradients"] = "differences"
 
 
@@ -162,9 +162,9 @@ MMPS = sampling(
     mmps,
     MmpsSettings(),
     {},
-    {"inflation": 1.0},
+    {"inflation": 1.2},
     {"inflation": 1.5},
-    {"iterations": 1},
+    {"iterations": 1, "inflation": 1.2},
     {"iterations": 3},
-    {"iterations": 3, "inflation": 1.0},
+    {"iterations": 3, "inflation": 1.2},
 )

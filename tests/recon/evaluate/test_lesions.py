@@ -35,7 +35,7 @@ def test_all_comes_back_where_all_is_measured(everything):
     assert {(row.width, row.contrast) for row in rows} == {(w, c) for w in WIDTHS for c in CONTRASTS}
     assert len(rows) >= 2 * len(WIDTHS)
     for row in rows:
-        assert row.recovery == pytest.approx(1, abs=1e-3)
+        assert row.recovery == pytest.approx(1, abs=1e-2)  # the scan has noise, the truth has none
         assert row.low is row.high is None
 
 
@@ -88,7 +88,7 @@ def test_an_oversampled_readout(scans):
     padded = torch.nn.functional.pad(torch.view_as_real(image), (0, 0, 0, 0, 24, 24))
     kspace = fftc(torch.view_as_complex(padded), (-2,))
     kspace += 1e-3 * kspace.abs().max() * random_complex(tuple(kspace.shape), 0, torch.complex64)
-    wide = replace(scan, kspace=kspace, recon_rows=48, sens_maps=None)
+    wide = replace(scan, kspace=kspace, recon_rows=48, sens_maps=None, noiseless=None)
     whole = prepare(wide, PrepareSettings(coils=4))
     before = reference_image(whole)
     lesion = Lesion(0, (24, 26), 4.0, 0.5)
