@@ -49,9 +49,9 @@ from mri_ambient.recon.evaluate.metrics.nrmse import nrmse
 from mri_ambient.recon.methods.classical import CgSettings, L1WaveletSettings, cg_sense, l1_wavelet
 from mri_ambient.recon.methods.denoising import denoiser_for
 from mri_ambient.recon.methods.samplers.annealing import Annealing
+from mri_ambient.recon.methods.samplers.aos import ITERATIONS, SPREAD
 from mri_ambient.recon.methods.samplers.dds import DdsSettings, dds
 from mri_ambient.recon.methods.samplers.mmps import MmpsSettings, mmps
-from mri_ambient.recon.reconstruct import PROJECTION_SPREAD, PROJECTION_STEPS
 from mri_ambient.training.config import TrainConfig
 from mri_ambient.training.laps import EStep
 from mri_ambient.training.run import RUN, run
@@ -247,7 +247,7 @@ def evaluate(prior: Prior, slices: Slices, sampled: bool) -> dict[str, float]:
     if prior.card.kind == "masked":
         one = prior.denoiser.from_measurements(measurement)
         row["one step"] = mean_nrmse(one, slices)
-        consistent = project(measurement, one[None], PROJECTION_SPREAD, PROJECTION_STEPS)[0]
+        consistent = project(measurement, one[None], SPREAD, ITERATIONS)[0]
         row["made consistent"] = mean_nrmse(consistent, slices)
     ways: dict[str, tuple[Callable[..., Tensor], Annealing]] = {}
     if sampled:

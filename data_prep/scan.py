@@ -53,7 +53,7 @@ class Scan:
     geometry: Geometry | None = None
     notes: tuple[str, ...] = ()
     simulated: bool = False
-    noiseless: Complex[Tensor, "slice coil y x"] | None = None
+    noiseless: Complex[Tensor, "..."] | None = None
 
     def __getitem__(self, slices: slice) -> "Scan":
         """Some slices, with all that belongs to them."""

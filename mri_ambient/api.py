@@ -16,6 +16,7 @@ from mri_ambient.data_prep.simulation.simulate import simulate as simulated
 from mri_ambient.devices import single_precision
 from mri_ambient.errors import UserError
 from mri_ambient.files import as_path
+from mri_ambient.lists import as_accels, as_names
 from mri_ambient.priors.card import Prior
 from mri_ambient.priors.find import find_prior
 from mri_ambient.priors.own import OwnDenoiser, own_prior
@@ -36,8 +37,6 @@ from mri_ambient.words import (
     SimulateOptions,
     TrainOptions,
     TuneOptions,
-    as_accels,
-    as_names,
     checked,
 )
 from mri_ambient.workflows.comparing import CompareSettings, TuneSettings, Tuning, compare_scans, tune_methods

@@ -40,7 +40,7 @@ class ReconstructOptions(PrepareOptions, total=False):
             field of view.
     """
 
-    beside: Sequence[str]
+    beside: str | Sequence[str]
     tuned: Path | str | None
     reference: Literal["mvue", "rss"]
     force_model: bool
@@ -156,22 +156,3 @@ def checked(options: Mapping[str, object], known: type) -> dict[str, object]:
         name = str(first["loc"][0])
         what = first["msg"].replace("Input should", "has to").replace("String should", "has to")
         raise UserError(f"{name} {plain[name]!r:.80}: {what[0].lower()}{what[1:]}; see help(mri_ambient)") from error
-
-
-def as_names(given: str | Sequence[str]) -> list[str]:
-    """One name, several separated by commas, or a sequence of names."""
-    return [part.strip() for part in given.split(",")] if isinstance(given, str) else list(given)
-
-
-def as_accels(given: float | str | Sequence[float]) -> tuple[float, ...]:
-    """One or several; ``"2,4"`` as on the command line."""
-    if isinstance(given, np.ndarray | np.generic):
-        given = given.tolist()
-    several = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
-    try:
-        accels = tuple(float(one) for one in several)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"accel (--accel) {given}: is not a number or several; write 4 or '2,4,6,8'") from error
-    if not accels or not all(1 <= accel < float("inf") for accel in accels):
-        raise UserError(f"accel (--accel) {given}: an acceleration is at least 1")
-    return accels

@@ -74,7 +74,7 @@ def test_tune_on_undersampled_scans(typed, tmp_path, scans):
     mask = (acs_mask(48, 8) | (torch.arange(48) % 3 == 0)).numpy()
     undersample(scans / "subject_0.h5", tmp_path / "raw" / "a.h5", mask)
     code, said = typed("tune raw --methods cg-sense --slices 1 --out tuned.json")
-    assert (code, "Chosen by error on held-out measured lines" in said) == (0, True)
+    assert (code, "Chosen by CRPS on held-out measured lines" in said) == (0, True)
     code, said = typed("compare raw --methods cg-sense")
     assert (code, "raw: holds no fully sampled scan" in said) == (2, True)
 

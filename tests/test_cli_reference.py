@@ -1,6 +1,7 @@
 """`--reference rss`, typed."""
 
 import csv
+import shutil
 
 import h5py
 import numpy as np
@@ -13,7 +14,10 @@ RSS = "the root sum of squares over the receive coils (RSS)"
 
 def test_recon_in_anybodys_magnitudes(typed, tmp_path, scans, prepared):
     """Of a raw scan and of its prepared volume: the file, the table and the page say so, and the reference is fastMRI's."""
-    for source, name in ((scans, "raw"), (prepared, "prepared")):
+    shutil.copy(scans / "subject_0.h5", tmp_path / "subject_0.h5")
+    with h5py.File(tmp_path / "subject_0.h5", "a") as file:
+        del file["noiseless"]  # as a scanner's
+    for source, name in ((tmp_path, "raw"), (prepared, "prepared")):
         line = f"recon {source / 'subject_0.h5'} --accel 3 --method cg-sense --reference rss --out {name}.h5"
         code, said = typed(line + (" --acs 8" if name == "raw" else ""))
         assert (code, f"magnitude against {RSS}" in " ".join(said.split()), f"magnitudes: {RSS}" in said) == (

@@ -20,7 +20,7 @@ from mri_ambient.commands.options import (
     Workers,
     parse_methods,
 )
-from mri_ambient.words import as_accels
+from mri_ambient.lists import as_accels
 
 
 def compare(

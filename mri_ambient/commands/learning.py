@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from mri_ambient.commands.options import Device, one_of
+from mri_ambient.lists import as_accels
 from mri_ambient.physics.mask_kinds.registry import TRAINABLE
 from mri_ambient.priors.registry import DENOISERS
 from mri_ambient.training.losses.registry import LOSSES
-from mri_ambient.words import as_accels
 
 
 def train(

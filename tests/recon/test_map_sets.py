@@ -67,7 +67,7 @@ def test_every_method_beats_zero_filled(method, folded, truth):
     """By both sets' images together, in as few steps as do."""
     kinds = METHODS[method].kinds
     prior = find_prior(kinds, BUNDLED) if kinds else None
-    steps = {"adps": 60, "aald": 20}.get(method, 7)
+    steps = {"adps": 60, "adps-scaled": 60, "aald": 40}.get(method, 7)
     found = reconstruct(folded, method, prior, 1, 0, short(method, steps))
     assert found.samples.shape == found.second.shape == (1, 1, *folded.kspace.shape[-2:])
     assert found.mean_of_sets.shape == (1, 2 * ROWS, folded.kspace.shape[-1])
