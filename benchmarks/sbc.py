@@ -6,7 +6,7 @@
 (Talts et al., 1804.06788.) Each truth is an unconditional sample of the bundled prior, behind true coil maps, random lines and
 noise, reconstructed with the tuned settings that `recon` takes. If samples and truth are draws of one posterior, the truth's
 rank among K samples is uniform, T (by which the std has to be multiplied for 90 % intervals to hold 90 %) and std/error are 1.
-`means` is `mmps` that steps around means, as published, instead of draws. Of anatomy from files every tenth subject is taken,
+Of anatomy from files every tenth subject is taken,
 which the bundled prior has not seen, but for those of the validation. Prints Markdown; writes sbc.csv and the rank histograms,
 ranks.png.
 """
@@ -14,10 +14,8 @@ ranks.png.
 import argparse
 import csv
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -52,12 +50,11 @@ from mri_ambient.recon.evaluate.std_calibration import (
 from mri_ambient.recon.evaluate.tuned import find_tuned, nearest
 from mri_ambient.recon.methods.method import Settings
 from mri_ambient.recon.methods.registry import METHODS
-from mri_ambient.recon.methods.samplers import mmps
 from mri_ambient.recon.reconstruct import Reconstruction, reconstruct
 from mri_ambient.store import PreparedVolume
 
 NOISE, COILS, ACS, STEPS = 0.02, 8, 10, 40
-MEANS, TENTH = "means", 10
+TENTH = 10
 VALIDATION = (1, 5, 9, 13, 17, 21)  # of every tenth
 APART = 4  # pixels between those whose ranks are counted: neighbours are alike
 
@@ -201,19 +198,6 @@ def draw(path: Path, counted: dict[tuple[float, str], np.ndarray], samples: int)
     figure.savefig(path, dpi=130)
 
 
-def around_means(*given: object) -> object:
-    """In place of a draw."""
-    return torch.zeros_like(given[2])  # pyright: ignore[reportArgumentType]
-
-
-def reconstructed(case: Case, method: str, prior: Prior, samples: int, seed: int, accel: float) -> Reconstruction:
-    """By a method, or by `means`."""
-    stand_in = patch.object(mmps, "gaussian_draw", around_means) if method == MEANS else nullcontext()
-    name = "mmps" if method == MEANS else method
-    with stand_in:
-        return reconstruct(case.volume, name, prior, samples, seed, settings_for(prior, name, accel))
-
-
 def rows(chosen: argparse.Namespace, prior: Prior) -> Iterator[tuple[float, str, dict[str, float], np.ndarray]]:
     """Of each R and method its figures and ranks."""
     for accel in chosen.accel:
@@ -222,7 +206,8 @@ def rows(chosen: argparse.Namespace, prior: Prior) -> Iterator[tuple[float, str,
         else:
             case = case_of_scans(chosen.truths, chosen.slices, accel, chosen.seed)
         for method in chosen.methods:
-            found = reconstructed(case, method, prior, chosen.samples, chosen.seed, accel)
+            settings = settings_for(prior, method, accel)
+            found = reconstruct(case.volume, method, prior, chosen.samples, chosen.seed, settings)
             yield accel, method, figures_of(found, case), ranks(found, case)
 
 
