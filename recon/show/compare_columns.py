@@ -10,14 +10,14 @@ from mri_ambient.recon.evaluate.rows import ComparedScan
 from mri_ambient.recon.reference import NAMES
 
 LEGEND = (
-    "Magnitude errors, data range = volume maximum. one: NRMSE of one "
-    "sample; the others: of the mean of all samples. Simulated scans are compared with their truth, which has no noise; noisy: NRMSE "
-    "against the complete scan. CRPS: of the samples' magnitudes, over the mean magnitude, less is better; of one image it is the "
-    "absolute error; complex: of real and imaginary parts; energy: the energy score of whole slices. error, debiased: of the complex "
-    "mean, and without what few samples add. [95 % bootstrap interval over subjects], none below 3 subjects. std/error "
-    "is 1 if calibrated; *: samples hardly differ by construction, their spread says nothing. 50 %, 90 %: the share of pixels "
-    "with tissue that such intervals cover. residual: misfit on measured samples in units of the noise. calls: network "
-    "evaluations an image. lesions: the share of inserted contrast that comes back."
+    "Magnitude errors, data range = volume maximum. one: NRMSE of one sample; the others: of the mean of all samples. "
+    "Simulated scans are compared with their truth, which has no noise; noisy: NRMSE against the complete scan. CRPS: "
+    "of the samples' magnitudes, over the mean magnitude, less is better; of one image it is the absolute error; "
+    "complex: of real and imaginary parts; energy: the energy score of whole slices. error, debiased: of the complex "
+    "mean, and without what few samples add. [95 % bootstrap interval over subjects], none below 3 subjects. "
+    "std/error is 1 if calibrated; *: samples hardly differ by construction, their spread says nothing. 50 %, 90 %: "
+    "the share of pixels with tissue that such intervals cover. residual: misfit on measured samples in units of the "
+    "noise. calls: network evaluations an image. lesions: the share of inserted contrast that comes back."
 )
 
 
