@@ -38,7 +38,7 @@ class Registry(MutableMapping[str, T], Generic[T]):
         self._reserved = reserved
         self._places = dict(entries)
         self._found: dict[str, T] = {}
-        self._own: set[str] = set()
+        self._imported: dict[str, T] = {}  # what a place holds, whatever a program has put there since
 
     def __getitem__(self, name: str) -> T:
         """Raises UnknownName, a UserError, if there is none of that name."""
@@ -46,25 +46,23 @@ class Registry(MutableMapping[str, T], Generic[T]):
             raise UnknownName(f"{self._what} {name}: is not known; choose one of {', '.join(self)}")
         if name not in self._found:
             module, _, attribute = self._places[name].partition(":")
-            self._found[name] = getattr(import_module(module), attribute)
+            self._found[name] = self._imported[name] = getattr(import_module(module), attribute)
         return self._found[name]
 
     def __setitem__(self, name: str, entry: T) -> None:
         """Of a program that brings its own; replaces what has the name. Raises UserError if files and columns can't bear it."""
         if not PLAIN.fullmatch(name) or name in self._reserved:
             raise UserError(f"{self._what} {name!r}: can't be called that; take letters, digits, `-`, `_`, `.`")
-        self._own.add(name)
         self._places.setdefault(name, "")
         self._found[name] = entry
 
     def is_own(self, name: str) -> bool:
         """Whether a program brought it, so that this package's version says nothing of what it does."""
-        return name in self._own
+        return name in self._found and self._found[name] is not self._imported.get(name)
 
     def __delitem__(self, name: str) -> None:
         del self._places[name]
         self._found.pop(name, None)
-        self._own.discard(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

@@ -374,7 +374,7 @@ def test_training_from_python_is_the_commands(prepared, typed, tmp_path):
         ({"coils": 0}, "coils 0: has to be greater than or equal to 1"),
         ({"acs": 8.5}, "acs 8.5: has to be a valid integer"),
         ({"device": None}, "device None: has to be a valid string"),
-        ({"beside": None}, "beside None: has to be an instance of Sequence"),
+        ({"beside": None}, "beside None: has to be a valid string"),
         ({"seed": "a"}, "seed 'a': has to be a valid integer"),
         ({"pixel_mm": (1, 2, 3), "prior": gaussian}, "pixel_mm .*: has to be"),
         ({"mask": "gaussian", "accel": None}, "mask gaussian: says how accel undersamples; give both, or neither"),

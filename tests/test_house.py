@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from mri_ambient import __version__
+from mri_ambient.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -125,3 +126,15 @@ def public_parts(module: ast.AST) -> Iterator[ast.AST]:
             yield from filter(None, (node.args, node.returns))
         else:
             yield node
+
+
+def test_a_registry_knows_what_a_program_brought():
+    """Also where it took the place of ours, and no longer once ours is back."""
+    codecs = Registry("codec", {"json": "json:dumps"})
+    ours = codecs["json"]
+    assert not codecs.is_own("json")
+    codecs["json"] = codecs["own"] = repr
+    assert codecs.is_own("json")
+    assert codecs.is_own("own")
+    codecs["json"] = ours
+    assert not codecs.is_own("json")
