@@ -128,7 +128,7 @@ def panes(result: ResultData) -> Iterator[Json]:
         yield pane("samples", f"{about.method}, one sample", "samples")
     if result.reference is not None:
         yield pane("error", "|error|", "reference")
-        yield pane("magnitude", "reference (complete scan)", "reference")
+        yield pane("magnitude", "reference", "reference")
     for index, name in enumerate(result.others):
         yield pane("magnitude", name, f"method{index}", result.residuals[name])
 

@@ -104,7 +104,7 @@ def test_it_says_what_a_reader_must_know(shown, tmp_path, undersampled):
         "posterior std, calibrated",
         "dds, one sample",
         "|error|",
-        "reference (complete scan)",
+        "reference",
         "zero-filled",
         "l1-wavelet",
     ]
