@@ -85,9 +85,8 @@ def prepare(scan: Scan, settings: PrepareSettings = AS_IT_IS, device: str = "aut
         )
     source = choose_source(scan, settings.maps, settings.map_sets, settings.accel)
     if settings.accel is not None and not MASK_KINDS[settings.mask].lines:
-        scan = replace(
-            scan, kspace=crop_readout(scan.kspace, scan), recon_rows=None, noiseless=None
-        )  # a 2-D mask isn't croppable
+        cropped = crop_readout(scan.kspace, scan)  # a 2-D mask is not croppable
+        scan = replace(scan, kspace=cropped, recon_rows=None, noiseless=None)
     rows, columns = target_rows(scan), scan.kspace.shape[-1]
     own = scan.reference is None or scan.fully_sampled  # whether its own lines calibrate the coils
     acs = find_acs(scan, settings.acs, rows) if own else find_reference(scan, settings.acs, rows)

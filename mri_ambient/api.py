@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Literal, TypeVar, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -70,10 +70,13 @@ class _Prepare(PrepareOptions, total=False):
     device: str
 
 
-class _Reconstruct(ReconstructOptions, _Prepare, total=False):
+class _Reconstruct(ReconstructOptions, _Prepare):
     method: str
     samples: Count
     seed: int
+
+
+Words = TypeVar("Words")
 
 
 @single_precision()
@@ -97,8 +100,7 @@ def prepare(
         >>> tuple(volume.kspace.shape)
         (1, 8, 48, 48)
     """
-    given = _checked_arrays(options, {"accel": accel, "device": device}, _Prepare)
-    opened, settings = _opened(scan, given)
+    opened, settings = _opened(scan, _checked_words({**options, "accel": accel, "device": device}, _Prepare))
     return made_ready(opened, settings, device=device)[0]
 
 
@@ -182,15 +184,15 @@ def reconstruct(
         ((1, 48, 48), dtype('complex64'))
     """
     named = {"accel": accel, "device": device, "method": method, "samples": samples, "seed": seed}
-    words = _checked_arrays(options, named, _Reconstruct)
+    words = _checked_words({**options, **named}, _Reconstruct)
     magnitude, tuned = options.get("reference", "mvue"), options.get("tuned")
     choices = Choices(
         methods=tuple(dict.fromkeys((*as_names(options.get("beside", COMPANIONS)), method))),
         kept=method,
         prior=Path(prior) if isinstance(prior, str | Path) else None,
-        samples=int(samples),
+        samples=words["samples"],
         tuned=None if tuned is None else Path(tuned),
-        seed=int(seed),
+        seed=words["seed"],
         magnitude=magnitude,
         force_model=options.get("force_model", False),
         device=device,
@@ -231,7 +233,7 @@ def train(
         >>> ma.train("prepared", "run", accel=2, images=16, laps=0).card.kind
         'masked'
     """
-    checked(options, TrainOptions)
+    options = checked(options, TrainOptions)
     accels = as_accels(options["accel"]) if "accel" in options else None
     init, config = options.get("init"), options.get("config")
     run_options = RunOptions(
@@ -275,7 +277,7 @@ def compare(path: str | Path, out: str | Path = "comparison", **options: Unpack[
         >>> [row.method for row in found.rows], found.failed
         (['zero-filled', 'cg-sense'], [])
     """
-    checked(options, CompareOptions)
+    options = checked(options, CompareOptions)
     priors, tuned = options.get("prior", ()), options.get("tuned")
     settings = CompareSettings(
         accels=as_accels(options.get("accel", (2, 4, 6, 8))),
@@ -317,7 +319,7 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
         >>> list(ma.tune("validation", "tuned.json", accel=2, methods="cg-sense").tuned.methods)
         ['cg-sense']
     """
-    checked(options, TuneOptions)
+    options = checked(options, TuneOptions)
     prior = options.get("prior")
     settings = TuneSettings(
         accels=as_accels(options.get("accel", (4, 8))),
@@ -334,18 +336,19 @@ def tune(path: str | Path, out: str | Path | None = None, **options: Unpack[Tune
     return tune_methods(as_path(path), None if out is None else as_path(out), settings)
 
 
-def _checked_arrays(options: Mapping[str, object], named: Mapping[str, object], known: type) -> dict[str, object]:
+def _checked_words(words: Mapping[str, object], known: type[Words]) -> Words:
     """The words by which a scan is prepared, and others. Raises UserError if one can't be, or is an array."""
     for name in ("mask", "maps"):
-        if not isinstance(options.get(name), str | None):
+        if not isinstance(words.get(name), str | None):
             raise UserError(f"{name}: is an array here; make a scan of it, ma.Scan.from_arrays(kspace, {name}=...)")
-    words = checked({**options, **named}, known)
-    if "mask" in options and named["accel"] is None and options["mask"] != "random":
-        raise UserError(f"mask {options['mask']}: says how accel undersamples; give both, or neither")
-    return words
+    found = checked(words, known)
+    mask = words.get("mask", "random")
+    if mask != "random" and words.get("accel") is None:
+        raise UserError(f"mask {mask}: says how accel undersamples; give both, or neither")
+    return found
 
 
-def _opened(scan: ScanLike, words: Mapping[str, object]) -> tuple[Opened, PrepareSettings]:
+def _opened(scan: ScanLike, words: _Prepare) -> tuple[Opened, PrepareSettings]:
     """The scan, and how it is prepared. Raises UserError if they don't go together."""
     of_scan = {
         name: value for name, value in words.items() if name == "accel" or name in PrepareOptions.__annotations__

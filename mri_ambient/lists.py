@@ -12,7 +12,6 @@ def as_names(given: str | Sequence[str]) -> list[str]:
 
 def as_accels(given: float | str | Sequence[float]) -> tuple[float, ...]:
     """One or several; ``"2,4"`` as on the command line."""
-    given = getattr(given, "tolist", lambda: given)()  # of numpy
     several = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
     try:
         accels = tuple(float(one) for one in several)

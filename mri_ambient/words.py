@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from mri_ambient.errors import UserError
 
+Options = TypeVar("Options")
 Count = Annotated[int, Field(ge=1)]
 Number = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Maps = Annotated[str, Field(pattern="^(joint|espirit|sigpy|bart|file)$")]
@@ -139,18 +140,16 @@ class TrainOptions(TypedDict, total=False):
     device: str
 
 
-def checked(options: Mapping[str, object], known: type) -> dict[str, object]:
-    """The options of a TypedDict, numbers of numpy as Python's.
+def checked(options: Mapping[str, object], known: type[Options]) -> Options:
+    """The options of a TypedDict, numbers and arrays of numpy as Python's.
 
     Raises UserError if one is not among them, or can't be that.
     """
     for name in options.keys() - known.__annotations__.keys():
         raise UserError(f"{name}: is no option here; there are {', '.join(known.__annotations__)}")
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+    plain = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in options.items()}
     try:
-        found = TypeAdapter(known).validate_python(plain)
-        assert isinstance(found, dict)
-        return found
+        return TypeAdapter(known).validate_python(plain)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

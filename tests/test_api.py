@@ -430,3 +430,16 @@ def test_simulate_prepare_save_train(tmp_path):
         ):
             ma.train(tmp_path / "prepared", tmp_path / "other", accel=100, images=16, **options)
     assert not (tmp_path / "other").exists()
+
+
+def test_numbers_of_numpy_are_numbers_to_a_comparison(scans, tmp_path):
+    """Its rows and its plan are JSON, and a rerun knows them again."""
+    unchecked, given = (
+        inspect.unwrap(ma.compare),
+        {"methods": "cg-sense", "accel": np.array([2.0, 3.0]), "samples": np.int64(1)},
+    )
+    for _ in range(2):
+        found = unchecked(scans / "subject_0.h5", tmp_path / "out", slices=np.int32(1), seed=np.int64(0), **given)
+    assert [(row.accel, row.samples) for row in found.rows] == [(2.0, 1), (3.0, 1)]
+    plain = ma.compare(scans / "subject_0.h5", tmp_path / "out", methods="cg-sense", accel=(2, 3), samples=1, slices=1)
+    assert plain.rows == found.rows
